@@ -1,0 +1,36 @@
+//! The command line: one file per command, each with its arguments and a `run`. No logic lives here, but this is where errors
+//! become sentences for people.
+
+mod failure;
+mod log;
+mod runtime;
+mod serve;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::Failure;
+
+/// Devices talk by name through a relay that anyone can host.
+#[derive(Debug, Parser)]
+#[command(name = "relay", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+}
+
+impl Cli {
+    /// Runs the command to its end.
+    ///
+    /// # Errors
+    /// A [`Failure`]: one sentence for the person and the exit code.
+    pub fn run(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Serve(command) => command.run(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! What the program's own clients share: sessions with a relay, the interactive client.

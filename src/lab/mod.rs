@@ -1,0 +1,1 @@
+//! Practice servers and clients, and the emulation of bad networks.

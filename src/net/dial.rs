@@ -1,0 +1,151 @@
+//! Connecting out: resolve, try each address within one deadline, and say exactly what failed.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::{Instant, timeout_at},
+};
+
+/// A host name or address and a port, as a person writes it: `example.org:8080`, `192.168.1.5:8080`, `[::1]:8080`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    host: String,
+    port: u16,
+}
+
+impl Target {
+    /// A target from its two parts; an IPv6 address may come with or without its brackets.
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        let host: String = host.into();
+        let host =
+            host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).map(str::to_owned).unwrap_or(host);
+        Self { host, port }
+    }
+
+    /// The host, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("`{text}` is not HOST:PORT, such as example.org:8080 or [::1]:8080");
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let bracketed = host.starts_with('[') && host.ends_with(']');
+        if host.is_empty() || (host.contains(':') && !bracketed) {
+            return Err(wrong());
+        }
+        Ok(Self::new(host, port.parse().map_err(|_| wrong())?))
+    }
+}
+
+/// Why a connection could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The name has no address.
+    #[error("the name {0} was not found")]
+    NotFound(String),
+    /// The machine answered that nothing listens on the port.
+    #[error("{0} refused the connection")]
+    Refused(Target),
+    /// No answer in time.
+    #[error("{0} did not answer within {1:?}")]
+    TimedOut(Target, Duration),
+    /// No route to the machine or its network.
+    #[error("{0} cannot be reached from here")]
+    Unreachable(Target, #[source] io::Error),
+    /// Anything else the system reported.
+    #[error("cannot connect to {0}: {1}")]
+    Other(Target, #[source] io::Error),
+}
+
+/// All addresses of a target, in the system's order of preference.
+///
+/// # Errors
+/// [`DialError::NotFound`] when the name has no address, [`DialError::TimedOut`] after `timeout`.
+pub async fn resolve(target: &Target, timeout: Duration) -> Result<Vec<SocketAddr>, DialError> {
+    if let Ok(address) = target.host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, target.port)]);
+    }
+    let lookup = lookup_host((target.host.as_str(), target.port));
+    match tokio::time::timeout(timeout, lookup).await {
+        Err(_) => Err(DialError::TimedOut(target.clone(), timeout)),
+        Ok(Err(_)) => Err(DialError::NotFound(target.host.clone())),
+        Ok(Ok(found)) => {
+            let found: Vec<_> = found.collect();
+            if found.is_empty() { Err(DialError::NotFound(target.host.clone())) } else { Ok(found) }
+        }
+    }
+}
+
+/// Connects to the first address of `target` that answers. The name is resolved anew on every call, since a relay at home
+/// changes its address. `timeout` bounds the whole call.
+///
+/// # Errors
+/// The failure of the last address that was tried.
+pub async fn dial(target: &Target, timeout: Duration) -> Result<TcpStream, DialError> {
+    let deadline = Instant::now() + timeout;
+    let addresses = resolve(target, timeout).await?;
+    let mut failure = DialError::NotFound(target.host.clone());
+    for (tried, address) in addresses.iter().enumerate() {
+        // Each address gets its share of what time is left, so that a dead one does not use up the turn of the next.
+        let share = deadline.saturating_duration_since(Instant::now()) / (addresses.len() - tried) as u32;
+        failure = match timeout_at(Instant::now() + share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => classify(target, error, timeout),
+            Err(_) => DialError::TimedOut(target.clone(), timeout),
+        };
+    }
+    Err(failure)
+}
+
+fn classify(target: &Target, error: io::Error, timeout: Duration) -> DialError {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => DialError::Refused(target.clone()),
+        io::ErrorKind::TimedOut => DialError::TimedOut(target.clone(), timeout),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            DialError::Unreachable(target.clone(), error)
+        }
+        _ => DialError::Other(target.clone(), error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_read_and_written_as_people_write_them() {
+        for text in ["example.org:80", "10.0.0.1:8080", "[::1]:9"] {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+        }
+        for text in ["", "host", ":80", "::1:80", "host:", "host:70000", "host:-1"] {
+            assert!(text.parse::<Target>().is_err(), "{text}");
+        }
+        assert_eq!(Target::new("[::1]", 9), Target::new("::1", 9));
+    }
+}

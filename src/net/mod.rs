@@ -1,0 +1,13 @@
+//! Sockets: dialling, listening, options. Every difference between platforms lives here, behind one function with one contract.
+
+mod backoff;
+mod dial;
+mod listen;
+mod options;
+mod shutdown;
+
+pub use backoff::Backoff;
+pub use dial::{DialError, Target, dial, resolve};
+pub use listen::{ListenError, bind};
+pub use options::{Keepalive, SocketOptions};
+pub use shutdown::stop_signal;

@@ -1,0 +1,1 @@
+//! Bytes <-> frames and control messages. No socket, no clock.

