@@ -1,1 +1,15 @@
-//! Bytes <-> frames and control messages. No socket, no clock.
+//! Bytes <-> frames and control messages, with no socket and no clock, so that every split of the bytes and every malformed
+//! input can be tried without a network. The grammar is `docs/protocol.md`.
+
+mod control;
+mod decoder;
+mod header;
+mod name;
+
+pub use control::{
+    CONTROL_BYTES_MAX, Closing, ErrorCode, ErrorNotice, FromClient, FromRelay, Hello, PROTOCOL_VERSION,
+    Registered, Undeliverable, encode_control,
+};
+pub use decoder::{DecodeError, Decoder, Frame};
+pub use header::{HEADER_BYTES_MAX, Header, HeaderError, encode_header, parse_header};
+pub use name::{BadName, Escaped, NAME_BYTES_MAX, Name, parse_registration};
