@@ -5,6 +5,7 @@ mod failure;
 mod log;
 mod runtime;
 mod serve;
+mod values;
 
 use clap::{Parser, Subcommand};
 

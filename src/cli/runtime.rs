@@ -1,6 +1,6 @@
 //! The async runtimes the commands run on.
 
-use std::future::Future;
+use std::{future::Future, num::NonZeroUsize};
 
 use super::Failure;
 
@@ -14,6 +14,31 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
         runtime.map_err(|e| Failure::new(format!("cannot start: {e}; raise the limit on open files.")))?;
     let result = runtime.block_on(work);
     // A read of standard input cannot be cancelled; do not wait for it.
+    runtime.shutdown_background();
+    result
+}
+
+/// Turns of a busy worker before it looks for new events. A turn can route a megabyte, so Tokio's usual 61 would let a quiet
+/// conversation wait for milliseconds behind loud ones.
+const TURNS_PER_EVENT_CHECK: u32 = 8;
+
+/// Runs a server's future with worker threads, `workers` of them or one for each processor.
+///
+/// # Errors
+/// The future's own failure, or that the system gave no threads or event queue.
+pub(crate) fn block_on_workers<T>(
+    workers: Option<NonZeroUsize>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().event_interval(TURNS_PER_EVENT_CHECK);
+    if let Some(workers) = workers {
+        builder.worker_threads(workers.get());
+    }
+    let runtime = builder
+        .build()
+        .map_err(|e| Failure::new(format!("cannot start: {e}; raise the system's limits.")))?;
+    let result = runtime.block_on(work);
     runtime.shutdown_background();
     result
 }

@@ -1,19 +1,193 @@
 //! `relay serve`: runs the relay.
 
-use clap::Args;
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    num::NonZeroUsize,
+    time::Duration,
+};
 
-use super::{Failure, log::LogArgs};
+use bytesize::ByteSize;
+use clap::{Args, ValueEnum};
+
+use super::{
+    Failure,
+    log::{LogArgs, LogFormat},
+    runtime,
+    values::{Span, listen_address},
+};
+use crate::{
+    net::{Keepalive, SocketOptions, stop_signal},
+    relay::{Config, Delivery, Relay},
+};
 
 /// Run the relay
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
+    /// Where to listen: an address and a port, or a port alone; may be repeated, port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8080", value_parser = listen_address)]
+    listen: Vec<SocketAddr>,
+
+    /// What version 1 clients receive: the payload alone, or SENDER|LENGTH|PAYLOAD
+    #[arg(long, value_enum, default_value = "raw")]
+    delivery: DeliveryArg,
+
+    /// How long a new connection may take to register
+    #[arg(long, value_name = "TIME", default_value = "3s", help_heading = "Deadlines")]
+    register_timeout: Span,
+
+    /// How long a client may be silent
+    #[arg(long, value_name = "TIME", default_value = "30s", help_heading = "Deadlines")]
+    idle_timeout: Span,
+
+    /// How long a client with a full queue may read nothing
+    #[arg(long, value_name = "TIME", default_value = "10s", help_heading = "Deadlines")]
+    write_timeout: Span,
+
+    /// How long a stopping relay waits for its queues to empty
+    #[arg(long, value_name = "TIME", default_value = "5s", help_heading = "Deadlines")]
+    drain_timeout: Span,
+
+    /// Silence after which the system asks whether a client still exists; 0s: never
+    #[arg(long, value_name = "TIME", default_value = "5s", help_heading = "Deadlines")]
+    keepalive: Span,
+
+    /// Time between those questions
+    #[arg(long, value_name = "TIME", default_value = "3s", help_heading = "Deadlines")]
+    keepalive_interval: Span,
+
+    /// Unanswered questions after which the client is gone
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=100),
+        help_heading = "Deadlines")]
+    keepalive_probes: u32,
+
+    /// How long sent data may stay unacknowledged (Linux); 0s: as long as the system likes
+    #[arg(long, value_name = "TIME", default_value = "15s", help_heading = "Deadlines")]
+    user_timeout: Span,
+
+    /// Bytes that may wait for one client before its senders are paused
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", help_heading = "Limits")]
+    queue: ByteSize,
+
+    /// Largest message of version 2 and of framed delivery
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", help_heading = "Limits")]
+    max_message: ByteSize,
+
+    /// Raw messages above this size are passed on in pieces
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", help_heading = "Limits")]
+    stream_above: ByteSize,
+
+    /// Bytes per second a sender must keep while others wait for its recipient
+    #[arg(long, value_name = "SIZE", default_value = "1KiB", help_heading = "Limits")]
+    min_rate: ByteSize,
+
+    /// How long they wait before that rate is asked for
+    #[arg(long, value_name = "TIME", default_value = "10s", help_heading = "Limits")]
+    min_rate_grace: Span,
+
+    /// Connections the system holds until they are accepted (it has a limit of its own)
+    #[arg(long, value_name = "N", default_value = "65535", help_heading = "Tuning")]
+    backlog: u32,
+
+    /// Bytes that are read and routed at once, for each worker
+    #[arg(long, value_name = "SIZE", default_value = "256KiB", help_heading = "Tuning")]
+    read_buffer: ByteSize,
+
+    /// Worker threads [default: one for each processor]
+    #[arg(long, value_name = "N", help_heading = "Tuning")]
+    workers: Option<NonZeroUsize>,
+
     #[command(flatten)]
     log: LogArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DeliveryArg {
+    Raw,
+    Framed,
 }
 
 impl Serve {
     pub(crate) fn run(self) -> Result<(), Failure> {
         self.log.install();
-        Err(Failure::new("not yet"))
+        let config = self.config()?;
+        // A relay has a descriptor for each client; the usual soft limit of 1,024 is meant for other programs.
+        crate::net::raise_descriptor_limit();
+        runtime::block_on_workers(self.workers, async {
+            let stop = stop_signal().map_err(|e| Failure::new(format!("cannot wait for signals: {e}.")))?;
+            let relay = Relay::bind(config).map_err(|error| Failure::new(error.to_string()))?;
+            let addresses =
+                relay.local_addresses().map_err(|e| Failure::new(format!("cannot listen: {e}.")))?;
+            for address in addresses {
+                announce(address, self.log.format());
+            }
+            relay.run(stop).await;
+            Ok(())
+        })
     }
+
+    fn config(&self) -> Result<Config, Failure> {
+        let at_least = |name: &str, size: ByteSize, least: u64| {
+            let bytes = usize::try_from(size.as_u64()).ok().filter(|bytes| *bytes as u64 >= least);
+            bytes.ok_or_else(|| Failure::usage(format!("--{name} is to be at least {least} bytes.")))
+        };
+        let positive = |name: &str, time: Span| match time.0 {
+            Duration::ZERO => Err(Failure::usage(format!("--{name} is to be longer than nothing."))),
+            time => Ok(time),
+        };
+        let keepalive = (!self.keepalive.0.is_zero()).then_some(Keepalive {
+            idle: self.keepalive.0,
+            interval: self.keepalive_interval.0,
+            probes: self.keepalive_probes,
+        });
+        Ok(Config {
+            listen: self.listen.clone(),
+            delivery: match self.delivery {
+                DeliveryArg::Raw => Delivery::Raw,
+                DeliveryArg::Framed => Delivery::Framed,
+            },
+            register_timeout: positive("register-timeout", self.register_timeout)?,
+            idle_timeout: positive("idle-timeout", self.idle_timeout)?,
+            write_timeout: positive("write-timeout", self.write_timeout)?,
+            queue_bytes: at_least("queue", self.queue, 1)?,
+            message_bytes_max: self.max_message.as_u64(),
+            stream_bytes_min: self.stream_above.as_u64(),
+            rate_bytes_min: self.min_rate.as_u64(),
+            rate_grace: positive("min-rate-grace", self.min_rate_grace)?,
+            drain_timeout: self.drain_timeout.0,
+            backlog: self.backlog,
+            // A header and something behind it.
+            read_bytes: at_least("read-buffer", self.read_buffer, 8 << 10)?,
+            socket: SocketOptions {
+                keepalive,
+                user_timeout: (!self.user_timeout.0.is_zero()).then_some(self.user_timeout.0),
+            },
+        })
+    }
+}
+
+/// The line that says where the relay listens and how to reach it. Programs that start a relay wait for it.
+fn announce(address: SocketAddr, format: LogFormat) {
+    let host = reachable_as(address.ip());
+    let hint = format!("relay connect {host} {} NAME", address.port());
+    let line = match format {
+        LogFormat::Human => format!("Listening on {address}; others reach it with: {hint}"),
+        LogFormat::Json => {
+            serde_json::json!({ "event": "listening", "address": address.to_string(), "reach": hint })
+                .to_string()
+        }
+    };
+    // Whoever closed standard output does not want to know.
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), format!("{line}\n").as_bytes());
+}
+
+/// An address that other machines can use: of `0.0.0.0`, the one this machine has on the network that leads outside.
+fn reachable_as(address: IpAddr) -> String {
+    if !address.is_unspecified() {
+        return address.to_string();
+    }
+    // Connecting a UDP socket sends nothing; it only chooses a route. The address is reserved for documentation (RFC 5737).
+    let outward = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).and_then(|()| socket.local_addr())
+    });
+    outward.map_or_else(|_| "HOST".to_owned(), |address| address.ip().to_string())
 }

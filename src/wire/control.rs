@@ -91,8 +91,6 @@ pub enum ErrorCode {
     BadHello,
     /// The hello was late, or the client silent for too long.
     Timeout,
-    /// The client accepted no byte for too long with a full queue.
-    SlowConsumer,
     /// The client held a recipient without keeping the minimum rate.
     TooSlow,
     /// A message over the limit; it was discarded.

@@ -1,0 +1,87 @@
+//! Every number of the relay, its default and its reason.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::net::{Keepalive, SocketOptions};
+
+/// How messages reach version 1 clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// The payload bytes alone.
+    #[default]
+    Raw,
+    /// `{sender}|{length}|{payload}`.
+    Framed,
+}
+
+/// What a relay is run with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where to listen; port 0 takes any free one.
+    pub listen: Vec<SocketAddr>,
+    /// How messages reach version 1 clients. Version 2 is always framed.
+    pub delivery: Delivery,
+    /// How long a new connection may take to register.
+    pub register_timeout: Duration,
+    /// How long a client may be silent.
+    pub idle_timeout: Duration,
+    /// How long a client with a full queue may accept no byte.
+    pub write_timeout: Duration,
+    /// Bytes that may wait for one client before its senders are paused.
+    pub queue_bytes: usize,
+    /// The largest message that is delivered framed or sent in version 2, in bytes. Such a message is collected whole.
+    pub message_bytes_max: u64,
+    /// A raw message above this many bytes is streamed through in pieces; up to it, it is collected first, so that its recipient
+    /// is not held for a slow sender.
+    pub stream_bytes_min: u64,
+    /// Bytes per second that a sender must keep while others wait for the recipient it holds.
+    pub rate_bytes_min: u64,
+    /// How long others wait before that rate is asked for; also the span over which it is measured.
+    pub rate_grace: Duration,
+    /// How long a stopping relay waits for queues to empty.
+    pub drain_timeout: Duration,
+    /// Connections the system may hold before they are accepted. It caps the number itself (`net.core.somaxconn`).
+    pub backlog: u32,
+    /// Size of each worker's read buffer in bytes: the largest batch that is routed at once.
+    pub read_bytes: usize,
+    /// Keepalive and user timeout of every connection.
+    pub socket: SocketOptions,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
+            delivery: Delivery::Raw,
+            // The three and thirty seconds are the protocol's own, known to every client in the wild.
+            register_timeout: Duration::from_secs(3),
+            idle_timeout: Duration::from_secs(30),
+            // A third of the idle time: a client that reads nothing is cut before one that only says nothing.
+            write_timeout: Duration::from_secs(10),
+            // Twice the bandwidth-delay product of 40 Mbit/s over 100 ms; a Raspberry Pi affords it for some hundred slow clients.
+            queue_bytes: 1 << 20,
+            message_bytes_max: 1 << 20,
+            // One kernel read of a fast sender; a thousand senders that stop in the middle cost 64 MiB at the very most.
+            stream_bytes_min: 64 << 10,
+            // The slowest modem anyone still has is faster.
+            rate_bytes_min: 1 << 10,
+            rate_grace: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(5),
+            // A reconnect storm of thousands arrives faster than any loop accepts. With 1,024 each overflow cost a SYN
+            // retransmission, a second or more.
+            backlog: 65_535,
+            // Large enough that a batch to 32 recipients still gives each write several kilobytes, small enough for the L2 cache.
+            read_bytes: 256 << 10,
+            // Dead after 5 + 3 x 3 = 14 s of silence, or when data stays unacknowledged for 15 s: a crashed client's name is free again
+            // well before the 30 s of silence that the protocol allows.
+            socket: SocketOptions {
+                keepalive: Some(Keepalive {
+                    idle: Duration::from_secs(5),
+                    interval: Duration::from_secs(3),
+                    probes: 3,
+                }),
+                user_timeout: Some(Duration::from_secs(15)),
+            },
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What is counted, for the operator.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tracing::info;
+
+use super::ending::Ending;
+
+/// Totals since the relay started.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// Clients that registered.
+    pub(super) joined: AtomicU64,
+    /// Connections that were not let in.
+    pub(super) refused: AtomicU64,
+    /// Messages for names that nobody had.
+    pub(super) undeliverable: AtomicU64,
+    /// Clients cut because they did not read.
+    pub(super) slow_consumers: AtomicU64,
+    /// Clients cut because they held a recipient and sent too slowly.
+    pub(super) slow_senders: AtomicU64,
+    /// Clients cut because they were silent.
+    pub(super) idle: AtomicU64,
+    /// Clients cut for what they sent.
+    pub(super) protocol_errors: AtomicU64,
+}
+
+impl Counters {
+    /// Counts the end of a client, if it was the client's fault.
+    pub(super) fn count(&self, ending: Ending) {
+        let counter = match ending {
+            Ending::Finished | Ending::Disconnected | Ending::Shutdown => return,
+            Ending::Idle => &self.idle,
+            Ending::SlowConsumer => &self.slow_consumers,
+            Ending::TooSlow => &self.slow_senders,
+            Ending::BadHeader(_) | Ending::BadControl | Ending::TooLarge(_) => &self.protocol_errors,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// One line with all totals.
+    pub(super) fn log(&self) {
+        let total = |counter: &AtomicU64| counter.load(Relaxed);
+        info!(
+            joined = total(&self.joined),
+            refused = total(&self.refused),
+            undeliverable = total(&self.undeliverable),
+            slow_consumers = total(&self.slow_consumers),
+            slow_senders = total(&self.slow_senders),
+            idle = total(&self.idle),
+            protocol_errors = total(&self.protocol_errors),
+            "totals"
+        );
+    }
+}

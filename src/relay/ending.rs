@@ -1,0 +1,97 @@
+//! Why a connection ends.
+
+use std::{fmt, io};
+
+use crate::wire::{ErrorCode, HeaderError};
+
+/// Why a session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The client shut down its sending side.
+    Finished,
+    /// The connection broke.
+    Disconnected,
+    /// The client was silent for too long.
+    Idle,
+    /// Its queue was full and it accepted nothing for too long.
+    SlowConsumer,
+    /// It held a recipient that others wanted and sent too slowly.
+    TooSlow,
+    /// The relay stops.
+    Shutdown,
+    /// What it sent is no frame.
+    BadHeader(HeaderError),
+    /// A control frame that is too long or not a JSON object.
+    BadControl,
+    /// A version 1 client sent a message over the limit of framed delivery.
+    TooLarge(u64),
+}
+
+impl Ending {
+    /// For an atomic: only the endings that others than the session itself can decide; 0 is none.
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Idle => 1,
+            Self::SlowConsumer => 2,
+            Self::TooSlow => 3,
+            Self::Shutdown => 4,
+            _ => 5,
+        }
+    }
+
+    pub(super) fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => None,
+            1 => Some(Self::Idle),
+            2 => Some(Self::SlowConsumer),
+            3 => Some(Self::TooSlow),
+            4 => Some(Self::Shutdown),
+            _ => Some(Self::Disconnected),
+        }
+    }
+
+    /// The code that a version 2 client is told, if there is anything to tell.
+    pub(super) fn error_code(self) -> Option<ErrorCode> {
+        match self {
+            Self::Finished | Self::Disconnected | Self::Shutdown => None,
+            Self::Idle => Some(ErrorCode::Timeout),
+            // Its connection takes no more bytes, so there is no way to tell it.
+            Self::SlowConsumer => None,
+            Self::TooSlow => Some(ErrorCode::TooSlow),
+            Self::BadHeader(_) | Self::BadControl => Some(ErrorCode::BadFrame),
+            Self::TooLarge(_) => Some(ErrorCode::TooLarge),
+        }
+    }
+
+    /// Whether the client is to blame, so that an operator wants to see it.
+    pub(super) fn is_fault(self) -> bool {
+        !matches!(self, Self::Finished | Self::Disconnected | Self::Shutdown)
+    }
+}
+
+impl From<io::Error> for Ending {
+    fn from(_: io::Error) -> Self {
+        // Resets, broken pipes, timeouts of keepalive: to a relay they all say that the client is gone.
+        Self::Disconnected
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finished => f.write_str("it finished"),
+            Self::Disconnected => f.write_str("the connection was lost"),
+            Self::Idle => f.write_str("it was silent for too long"),
+            Self::SlowConsumer => f.write_str("it did not read what was sent to it"),
+            Self::TooSlow => f.write_str("it kept a recipient from others and sent too slowly"),
+            Self::Shutdown => f.write_str("the relay stops"),
+            Self::BadHeader(error) => write!(f, "protocol error: {error}"),
+            Self::BadControl => {
+                f.write_str("protocol error: a control frame that is too long or not a JSON object")
+            }
+            Self::TooLarge(length) => {
+                write!(f, "a message of {length} bytes is over the limit of framed delivery")
+            }
+        }
+    }
+}

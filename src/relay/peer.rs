@@ -1,0 +1,329 @@
+//! A registered client as everyone else sees it: its name, and the way to send it bytes.
+
+use std::{
+    io::{self, IoSlice},
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{
+            AtomicBool, AtomicU8,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+    task::Waker,
+};
+
+use tokio::net::{TcpStream, tcp::OwnedWriteHalf};
+
+use super::{
+    clock::{AtomicTick, Tick},
+    ending::Ending,
+    outbox::{Admission, Lane, Outbox},
+    queue::ByteQueue,
+};
+use crate::wire::Name;
+
+/// Slices given to one vectored write. Linux takes 1,024; 64 of a few kilobytes each already fill a socket buffer.
+pub(super) const SLICES_MAX: usize = 64;
+
+/// How a peer receives messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// Version 1, payload alone.
+    Raw,
+    /// Version 1 with framed delivery.
+    Framed,
+    /// Version 2: framed, and control frames besides.
+    Session,
+}
+
+/// A registered client. Its own task reads from it and finishes what could not be written at once; any other task may deliver to it.
+#[derive(Debug)]
+pub(super) struct Peer {
+    name: Name,
+    address: SocketAddr,
+    framing: Framing,
+    stream: OwnedWriteHalf,
+    /// Wakes the task that owns the connection. A task's waker never changes, since the session is polled by its task directly.
+    waker: Waker,
+    outbox: Mutex<Outbox>,
+    /// Bound of the outbox in bytes.
+    queue_bytes: usize,
+    /// When the client last sent a byte.
+    heard: AtomicTick,
+    /// Why the connection is to end, when somebody else than its own task decided so; see [`Ending`].
+    ending: AtomicU8,
+    /// The outbox holds bytes that the owner's task has to write.
+    has_queue: AtomicBool,
+    /// Somebody holds this peer or waits for it.
+    contended: AtomicBool,
+    /// The client's reading is paused because a recipient is full: its silence is not its own.
+    paused: AtomicBool,
+}
+
+/// What came of the owner's attempt to write the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// Nothing is left for the owner to do.
+    Everything,
+    /// The socket takes no more for now.
+    UntilFull,
+}
+
+impl Peer {
+    pub(super) fn new(
+        name: Name,
+        address: SocketAddr,
+        framing: Framing,
+        stream: OwnedWriteHalf,
+        waker: Waker,
+        queue_bytes: usize,
+        now: Tick,
+    ) -> Self {
+        let peer = Self {
+            name,
+            address,
+            framing,
+            stream,
+            waker,
+            outbox: Mutex::default(),
+            queue_bytes,
+            heard: AtomicTick::default(),
+            ending: AtomicU8::new(0),
+            has_queue: AtomicBool::new(false),
+            contended: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+        };
+        peer.heard.set(now);
+        peer
+    }
+
+    /// The writing half, when the peer was never registered.
+    pub(super) fn into_stream(self) -> OwnedWriteHalf {
+        self.stream
+    }
+
+    pub(super) fn name(&self) -> &Name {
+        &self.name
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    pub(super) fn stream(&self) -> &TcpStream {
+        self.stream.as_ref()
+    }
+
+    /// Has the owner's task polled.
+    pub(super) fn wake(&self) {
+        self.waker.wake_by_ref();
+    }
+
+    // --- What the sweep and the owner tell each other.
+
+    pub(super) fn hear(&self, now: Tick) {
+        self.heard.set(now);
+    }
+
+    /// Ticks since the client last sent a byte; none while its reading is paused.
+    pub(super) fn silence(&self, now: Tick) -> u32 {
+        if self.paused.load(Relaxed) { 0 } else { now.since(self.heard.get()) }
+    }
+
+    pub(super) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Relaxed);
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.load(Relaxed)
+    }
+
+    /// Asks the owner's task to end the connection; the first reason stands.
+    pub(super) fn end(&self, ending: Ending) {
+        if self.ending.compare_exchange(0, ending.code(), Release, Relaxed).is_ok() {
+            self.wake();
+        }
+    }
+
+    pub(super) fn ending(&self) -> Option<Ending> {
+        Ending::from_code(self.ending.load(Acquire))
+    }
+
+    // --- Sending, from any task.
+
+    /// Asks for room for `need` bytes; see [`Outbox::admit`].
+    pub(super) fn admit(&self, sender: &Arc<Self>, need: usize, hold: bool) -> Admission {
+        let mut outbox = self.lock();
+        let admission = outbox.admit(sender, need, self.queue_bytes, hold);
+        self.contended.store(outbox.is_contended(), Relaxed);
+        admission
+    }
+
+    /// Delivers whole messages, or a piece of one that is streamed, from a sender that was admitted. What the socket takes goes out
+    /// from here; the rest is queued for the owner's task. With `last`, the sender's hold ends behind these bytes.
+    pub(super) fn deliver(&self, sender: &Arc<Self>, slices: &mut [IoSlice<'_>], last: bool, now: Tick) {
+        let total = slices.iter().map(|slice| slice.len()).sum();
+        let mut outbox = self.lock();
+        if outbox.closed {
+            return;
+        }
+        let mut owner_has_work = false;
+        if let Lane::Deferred(queue) = outbox.lane(sender, total) {
+            slices.iter().for_each(|slice| queue.push(slice));
+        } else if outbox.writing || !outbox.queue.is_empty() {
+            // The owner, or whoever is writing, goes on to these when they are through with what is before.
+            slices.iter().for_each(|slice| outbox.queue.push(slice));
+        } else if total > 0 {
+            outbox.writing = true;
+            outbox.in_flight = total;
+            drop(outbox);
+            let result = self.stream.try_write_vectored(slices);
+            outbox = self.lock();
+            outbox.writing = false;
+            outbox.in_flight = 0;
+            outbox.progress = now;
+            let written = match result {
+                Ok(n) => n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(_) => {
+                    self.end(Ending::Disconnected);
+                    total
+                }
+            };
+            if written < total && !outbox.closed {
+                let mut rest = slices;
+                IoSlice::advance_slices(&mut rest, written);
+                let mut queue = ByteQueue::default();
+                rest.iter().for_each(|slice| queue.push(slice));
+                // What others added meanwhile comes behind.
+                queue.append(std::mem::take(&mut outbox.queue));
+                outbox.queue = queue;
+            }
+            owner_has_work = !outbox.queue.is_empty();
+        }
+        if last {
+            outbox.release(sender);
+            owner_has_work |= !outbox.queue.is_empty() && !outbox.writing;
+        }
+        self.contended.store(outbox.is_contended(), Relaxed);
+        if owner_has_work {
+            self.has_queue.store(true, Relaxed);
+            drop(outbox);
+            self.wake();
+        }
+    }
+
+    /// The sender has left, or no longer wants what it waited for.
+    pub(super) fn forget(&self, sender: &Arc<Self>) {
+        let mut outbox = self.lock();
+        outbox.release(sender);
+        self.contended.store(outbox.is_contended(), Relaxed);
+        if !outbox.queue.is_empty() {
+            self.has_queue.store(true, Relaxed);
+            self.wake();
+        }
+    }
+
+    // --- Writing, from the owner's task.
+
+    /// Whether the owner has something to write. Looks at a flag only, so that polling an idle connection takes no lock.
+    pub(super) fn has_queue(&self) -> bool {
+        self.has_queue.load(Relaxed)
+    }
+
+    /// Bytes the socket has not yet accepted.
+    pub(super) fn pending(&self) -> usize {
+        self.lock().pending()
+    }
+
+    /// Whether the queue is at its bound.
+    pub(super) fn is_full(&self) -> bool {
+        self.has_queue() && self.pending() >= self.queue_bytes
+    }
+
+    /// Writes from the queue until it is empty or the socket is full, and says how many bytes left.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub(super) fn write_queue(&self, now: Tick) -> io::Result<(Written, usize)> {
+        let mut left = 0;
+        let mut outbox = self.lock();
+        loop {
+            if outbox.writing || outbox.queue.is_empty() {
+                // A sender that is writing wakes the owner when it leaves something.
+                self.has_queue.store(false, Relaxed);
+                return Ok((Written::Everything, left));
+            }
+            let mut taken = std::mem::take(&mut outbox.queue);
+            outbox.in_flight = taken.len();
+            outbox.writing = true;
+            drop(outbox);
+
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let used = taken.slices(&mut slices);
+            let result = self.stream.try_write_vectored(&slices[..used]);
+            let n = *result.as_ref().unwrap_or(&0);
+            taken.consume(n);
+            left += n;
+
+            outbox = self.lock();
+            outbox.writing = false;
+            outbox.in_flight = 0;
+            if n > 0 {
+                outbox.progress = now;
+            }
+            taken.append(std::mem::take(&mut outbox.queue));
+            outbox.queue = taken;
+            outbox.relieve(self.queue_bytes);
+            match result {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok((Written::UntilFull, left));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Appends the relay's own last words, whatever the bound.
+    pub(super) fn append(&self, bytes: &[u8]) {
+        let mut outbox = self.lock();
+        if !outbox.closed {
+            outbox.queue.push(bytes);
+            self.has_queue.store(true, Relaxed);
+        }
+    }
+
+    /// Drops what waits and accepts nothing more; whoever waits for this peer is woken.
+    pub(super) fn close(&self) {
+        self.lock().close();
+    }
+
+    // --- For the sweep.
+
+    /// Whether others wait for this peer and its socket has accepted nothing for `ticks`.
+    pub(super) fn is_stalled(&self, now: Tick, ticks: u32) -> bool {
+        if !self.has_queue() {
+            return false;
+        }
+        let outbox = self.lock();
+        outbox.is_full(self.queue_bytes) && now.since(outbox.progress) >= ticks
+    }
+
+    /// See [`Outbox::holder_too_slow`].
+    pub(super) fn holder_too_slow(&self, now: Tick, grace: u32, bytes_min: u64) -> Option<Arc<Self>> {
+        if !self.contended.load(Relaxed) {
+            return None;
+        }
+        self.lock().holder_too_slow(now, grace, bytes_min)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,260 @@
+//! One registered connection's life: read batches, write what could not be written at once, leave.
+//!
+//! One task owns the connection. While nothing is in flight it owns no buffer and no timer: batches are read into a buffer of the
+//! worker that happens to run the task, and deadlines are the sweep's business.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    net::tcp::OwnedReadHalf,
+};
+
+use super::{
+    Shared,
+    batch::Batch,
+    ending::Ending,
+    lost::Lost,
+    peer::{Framing, Peer, Written},
+    route::{Router, Stop, Unfinished},
+};
+use crate::wire::parse_header;
+
+/// Batches a connection may route before others have their turn: a flooding client must not keep its worker.
+const BATCHES_PER_TURN: usize = 4;
+
+/// An unfinished message up to this size is copied in front of the next read; a longer one collects what arrives behind it.
+const CARRY_BYTES_COPIED: usize = 4 << 10;
+
+thread_local! {
+    /// What a worker lends to the connection it is serving.
+    static WORKER: RefCell<Worker> = RefCell::new(Worker { read: Vec::new(), batch: Batch::new(), lost: Lost::default() });
+}
+
+struct Worker {
+    read: Vec<u8>,
+    batch: Batch,
+    lost: Lost,
+}
+
+/// A registered connection, seen from its own task.
+pub(super) struct Session {
+    shared: Arc<Shared>,
+    peer: Arc<Peer>,
+    reader: OwnedReadHalf,
+    /// Received bytes that could not be routed yet: the start of a frame, or all that came behind a blocked one.
+    carry: Vec<u8>,
+    /// Bytes that have to follow `carry` before routing it makes sense.
+    missing: usize,
+    unfinished: Unfinished,
+    /// The recipient that has no room; nothing is read meanwhile.
+    blocked_on: Option<Arc<Peer>>,
+    /// The client has shut down its sending side; so many bytes queued before that are still to be written.
+    draining: Option<usize>,
+}
+
+impl Session {
+    /// A session that has already received `carry` behind its registration.
+    pub(super) fn new(shared: Arc<Shared>, peer: Arc<Peer>, reader: OwnedReadHalf, carry: Vec<u8>) -> Self {
+        let unfinished = Unfinished::None;
+        Self { shared, peer, reader, carry, missing: 0, unfinished, blocked_on: None, draining: None }
+    }
+
+    /// The client as others see it.
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// What is left when the session has ended: the peer, and the side that was read from.
+    pub(super) fn into_parts(self) -> (Arc<Peer>, OwnedReadHalf) {
+        (self.peer, self.reader)
+    }
+
+    /// Serves the connection to its end.
+    pub(super) async fn run(&mut self) -> Ending {
+        if let Some(ending) = self.route_carry() {
+            return ending;
+        }
+        let ending = poll_fn(|cx| self.poll(cx)).await;
+        self.abandon(ending);
+        ending
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        for _ in 0..BATCHES_PER_TURN {
+            if let Some(ending) = self.peer.ending() {
+                return Poll::Ready(ending);
+            }
+            if let Err(ending) = self.write(cx) {
+                return Poll::Ready(ending);
+            }
+            if let Some(left) = self.draining {
+                // What was queued when the client finished has been written, or there is nothing at all.
+                return if left == 0 || !self.peer.has_queue() {
+                    Poll::Ready(Ending::Finished)
+                } else {
+                    Poll::Pending
+                };
+            }
+            if self.blocked_on.is_some() {
+                if let Some(ending) = self.route_carry() {
+                    return Poll::Ready(ending);
+                }
+                if self.blocked_on.is_some() {
+                    return Poll::Pending;
+                }
+            } else if let Some(ending) = ready!(self.read(cx)) {
+                return Poll::Ready(ending);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Writes what is queued, until the socket is full.
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
+        while self.peer.has_queue() {
+            match self.peer.stream().poll_write_ready(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(ready) => ready?,
+            }
+            let (written, n) = self.peer.write_queue(self.shared.clock.now())?;
+            if let Some(left) = &mut self.draining {
+                *left = left.saturating_sub(n);
+            }
+            if written == Written::Everything {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one batch and routes it.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
+        WORKER.with_borrow_mut(|worker| {
+            if worker.read.len() != self.shared.config.read_bytes {
+                // Fresh zeroed memory: pages that no batch reaches never become resident.
+                worker.read = vec![0; self.shared.config.read_bytes];
+            }
+            let mut in_front = 0;
+            let mut room = worker.read.len();
+            if self.carry.len() > CARRY_BYTES_COPIED {
+                // Nothing but the rest of this one message, so that it is copied once.
+                room = room.min(self.missing.max(1));
+            } else {
+                in_front = self.carry.len();
+                worker.read[..in_front].copy_from_slice(&self.carry);
+            }
+            let mut buffer = ReadBuf::new(&mut worker.read[in_front..room.max(in_front + 1)]);
+            match ready!(Pin::new(&mut self.reader).poll_read(cx, &mut buffer)) {
+                Ok(()) => {}
+                Err(error) => return Poll::Ready(Some(error.into())),
+            }
+            let n = buffer.filled().len();
+            if n == 0 {
+                return Poll::Ready(self.finish());
+            }
+            self.peer.hear(self.shared.clock.now());
+            if self.carry.len() > CARRY_BYTES_COPIED {
+                self.carry.extend_from_slice(&worker.read[..n]);
+                self.missing = self.missing.saturating_sub(n);
+                if self.missing > 0 {
+                    return Poll::Ready(None);
+                }
+                let carry = std::mem::take(&mut self.carry);
+                return Poll::Ready(self.route(&carry, &mut worker.batch, &mut worker.lost));
+            }
+            let input = &worker.read[..in_front + n];
+            Poll::Ready(self.route(input, &mut worker.batch, &mut worker.lost))
+        })
+    }
+
+    /// Routes what was received earlier and could not go on.
+    fn route_carry(&mut self) -> Option<Ending> {
+        let carry = std::mem::take(&mut self.carry);
+        WORKER.with_borrow_mut(|worker| self.route(&carry, &mut worker.batch, &mut worker.lost))
+    }
+
+    /// Routes `input` and keeps what is left of it.
+    fn route(&mut self, input: &[u8], batch: &mut Batch, lost: &mut Lost) -> Option<Ending> {
+        let router = Router {
+            shared: &self.shared,
+            sender: &self.peer,
+            batch,
+            lost,
+            unfinished: &mut self.unfinished,
+            input,
+            now: self.shared.clock.now(),
+        };
+        let (used, stop) = router.run();
+        let rest = &input[used..];
+        if rest.is_empty() {
+            self.carry = Vec::new();
+        } else {
+            self.carry.clear();
+            self.carry.extend_from_slice(rest);
+        }
+        let was_blocked = self.blocked_on.take().is_some();
+        self.missing = 0;
+        match stop {
+            Stop::Incomplete { missing } => {
+                self.missing = missing;
+                // A client that does not read the relay's own answers has to before more of its frames are read.
+                if self.peer.framing() == Framing::Session && self.peer.is_full() {
+                    self.blocked_on = Some(Arc::clone(&self.peer));
+                }
+            }
+            Stop::Blocked(peer) => self.blocked_on = Some(peer),
+            Stop::Failed(ending) => return Some(ending),
+        }
+        if was_blocked != self.blocked_on.is_some() {
+            // While paused the client cannot show that it is alive; its silence counts from the end of the pause.
+            self.peer.hear(self.shared.clock.now());
+            self.peer.set_paused(!was_blocked);
+        }
+        None
+    }
+
+    /// The client sends nothing more: a raw recipient keeps what came of an unfinished message.
+    fn finish(&mut self) -> Option<Ending> {
+        self.deliver_part();
+        let pending = self.peer.pending();
+        self.draining = Some(pending);
+        // From here on its silence is right.
+        self.peer.set_paused(true);
+        (pending == 0).then_some(Ending::Finished)
+    }
+
+    /// Delivers what there is of a message that will never be complete, if its recipient takes raw bytes.
+    fn deliver_part(&mut self) {
+        let carry = std::mem::take(&mut self.carry);
+        let Ok(Some(header)) = parse_header(&carry) else { return };
+        let Some(recipient) = self.shared.registry.get(&carry[..header.name_bytes]) else { return };
+        let part = &carry[header.header_bytes..];
+        if recipient.framing() == Framing::Raw && !part.is_empty() {
+            let slices = &mut [std::io::IoSlice::new(part)];
+            recipient.deliver(&self.peer, slices, false, self.shared.clock.now());
+        }
+    }
+
+    /// Lets go of whatever the session held or waited for.
+    fn abandon(&mut self, ending: Ending) {
+        if ending == Ending::Disconnected && self.blocked_on.is_none() {
+            self.deliver_part();
+        }
+        if let Unfinished::Streamed { to, .. } = std::mem::take(&mut self.unfinished) {
+            to.forget(&self.peer);
+        }
+        if let Some(peer) = self.blocked_on.take() {
+            peer.forget(&self.peer);
+        }
+        self.carry = Vec::new();
+        self.shared.counters.count(ending);
+    }
+}
