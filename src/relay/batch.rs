@@ -4,7 +4,8 @@ use std::{hash::BuildHasher, io::IoSlice, sync::Arc};
 
 use super::{
     clock::Tick,
-    peer::{Framing, Peer, SLICES_MAX},
+    gather::Gather,
+    peer::{Delivered, Framing, Haste, Peer, SLICES_MAX},
 };
 
 /// Recipients of one batch before it is written out early. A batch is a few hundred kilobytes, so more would mean tiny writes anyway.
@@ -19,6 +20,9 @@ const PAYLOAD_BYTES_BY_REFERENCE: usize = 4 << 10;
 
 /// References a delivery can hold: each may come with copied bytes before it, and the last with some after it.
 const REFERENCES_MAX: usize = (SLICES_MAX - 1) / 2;
+
+/// A delivery from this size on is worth a system call of its own.
+const BULK_DELIVERY_BYTES: usize = 32 << 10;
 
 /// A copy buffer above this size is not kept for the next batch.
 const COPY_BYTES_KEPT: usize = 512 << 10;
@@ -115,14 +119,22 @@ impl Batch {
     }
 
     /// Writes out one delivery; it can collect further bytes afterwards, in room newly asked for.
-    pub(super) fn flush(&mut self, at: usize, sender: &Arc<Peer>, input: &[u8], now: Tick) {
-        self.deliveries[at].flush(sender, input, now);
+    pub(super) fn flush(&mut self, at: usize, sender: &Arc<Peer>, input: &[u8], gather: &Gather, now: Tick) {
+        self.deliveries[at].flush(sender, input, Haste::Now, gather, now);
     }
 
     /// Writes out everything and forgets the recipients.
-    pub(super) fn finish(&mut self, sender: &Arc<Peer>, input: &[u8], now: Tick) {
+    pub(super) fn finish(
+        &mut self,
+        sender: &Arc<Peer>,
+        input: &[u8],
+        is_bulk: bool,
+        gather: &Gather,
+        now: Tick,
+    ) {
         for delivery in &mut self.deliveries[..self.used] {
-            delivery.flush(sender, input, now);
+            let waits = is_bulk && delivery.bytes < BULK_DELIVERY_BYTES;
+            delivery.flush(sender, input, if waits { Haste::Together } else { Haste::Now }, gather, now);
             delivery.peer = None;
             self.index[delivery.slot] = 0;
             if delivery.copied.capacity() > COPY_BYTES_KEPT {
@@ -188,7 +200,7 @@ impl Delivery {
         self.ends_hold = true;
     }
 
-    fn flush(&mut self, sender: &Arc<Peer>, input: &[u8], now: Tick) {
+    fn flush(&mut self, sender: &Arc<Peer>, input: &[u8], haste: Haste, gather: &Gather, now: Tick) {
         let Some(peer) = &self.peer else { return };
         if self.bytes > 0 || self.ends_hold {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
@@ -206,7 +218,10 @@ impl Delivery {
                 copied = reference.after;
             }
             add(&self.copied[copied..]);
-            peer.deliver(sender, &mut slices[..used], self.ends_hold, now);
+            let delivered = peer.deliver(sender, &mut slices[..used], haste, self.ends_hold, now);
+            if delivered == Delivered::Gathering {
+                gather.add(peer);
+            }
         }
         self.copied.clear();
         self.references.clear();

@@ -78,6 +78,7 @@ fn tell(peer: &Peer, ending: Ending) -> bool {
 async fn write_all(shared: &Shared, peer: &Peer) -> std::io::Result<()> {
     while peer.pending() > 0 {
         peer.stream().writable().await?;
+        // Nobody adds to it any more, so nothing in it waits for company.
         peer.write_queue(shared.clock.now())?;
     }
     Ok(())

@@ -5,11 +5,13 @@
 
 mod accept;
 mod batch;
+mod carry;
 mod clock;
 mod config;
 mod connection;
 mod counters;
 mod ending;
+mod gather;
 mod handshake;
 mod lost;
 mod outbox;
@@ -35,7 +37,7 @@ use tracing::{info, warn};
 
 pub use config::{Config, Delivery};
 
-use self::{clock::Clock, counters::Counters, ending::Ending, registry::Registry};
+use self::{clock::Clock, counters::Counters, ending::Ending, gather::Gather, registry::Registry};
 use crate::net::{ListenError, bind};
 
 /// Beyond the time for draining, what the farewells themselves may take.
@@ -55,6 +57,7 @@ struct Shared {
     registry: Registry,
     clock: Clock,
     counters: Counters,
+    gather: Gather,
     stopping: AtomicBool,
     /// Connections with a task, registered or not.
     live: AtomicUsize,
@@ -76,6 +79,7 @@ impl Relay {
             registry: Registry::new(),
             clock,
             counters: Counters::default(),
+            gather: Gather::default(),
             stopping: AtomicBool::new(false),
             live: AtomicUsize::new(0),
             none_live: Notify::new(),
@@ -99,6 +103,10 @@ impl Relay {
             service.spawn(accept::run(Arc::clone(&shared), listener));
         }
         service.spawn(sweep::run(Arc::clone(&shared)));
+        let gather = tokio::spawn({
+            let shared = Arc::clone(&shared);
+            async move { shared.gather.run().await }
+        });
 
         let signal = stop.await;
         info!(signal, connections = shared.live.load(Ordering::Relaxed), "stopping");
@@ -109,6 +117,7 @@ impl Relay {
         if timeout(shared.config.drain_timeout + STOP_MARGIN, shared.all_ended()).await.is_err() {
             warn!(connections = shared.live.load(Ordering::Relaxed), "stopped without waiting any longer");
         }
+        gather.abort();
         shared.counters.log();
     }
 }

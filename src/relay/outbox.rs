@@ -16,6 +16,10 @@ pub(super) struct Outbox {
     pub(super) in_flight: usize,
     /// Somebody is writing; nobody else may.
     pub(super) writing: bool,
+    /// The queue waits for company; the owner does not know of it yet.
+    pub(super) gathering: bool,
+    /// Something in the queue must not wait for company.
+    pub(super) hurried: bool,
     /// The peer is gone; nothing is accepted any more.
     pub(super) closed: bool,
     /// When the socket last accepted a byte, or bytes began to wait.
@@ -136,7 +140,7 @@ impl Outbox {
 
     /// After bytes have left: lets somebody go on once the queue is down to half its limit.
     pub(super) fn relieve(&mut self, limit: usize) {
-        if self.pending() > limit / 2 {
+        if self.pending() > limit / 4 * 3 {
             return;
         }
         if let Some(contention) = &mut self.contention {

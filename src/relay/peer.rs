@@ -26,6 +26,9 @@ use crate::wire::Name;
 /// Slices given to one vectored write. Linux takes 1,024; 64 of a few kilobytes each already fill a socket buffer.
 pub(super) const SLICES_MAX: usize = 64;
 
+/// Gathered bytes from which on no more company is waited for.
+const GATHERED_BYTES: usize = 64 << 10;
+
 /// How a peer receives messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
@@ -61,11 +64,31 @@ pub(super) struct Peer {
     paused: AtomicBool,
 }
 
+/// When a delivery is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// At once, from the sender's task: no hand-over, the shortest way for a message.
+    Now,
+    /// By the owner's task, together with what other senders add until then.
+    Together,
+}
+
+/// What the caller of [`Peer::deliver`] has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delivered {
+    /// Nothing.
+    Done,
+    /// See to it that [`Peer::stop_gathering`] is called soon.
+    Gathering,
+}
+
 /// What came of the owner's attempt to write the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
     /// Nothing is left for the owner to do.
     Everything,
+    /// Nothing is left but what waits for company: [`Peer::stop_gathering`] is to be called soon.
+    Gathering,
     /// The socket takes no more for now.
     UntilFull,
 }
@@ -164,20 +187,39 @@ impl Peer {
         admission
     }
 
-    /// Delivers whole messages, or a piece of one that is streamed, from a sender that was admitted. What the socket takes goes out
-    /// from here; the rest is queued for the owner's task. With `last`, the sender's hold ends behind these bytes.
-    pub(super) fn deliver(&self, sender: &Arc<Self>, slices: &mut [IoSlice<'_>], last: bool, now: Tick) {
+    /// Delivers whole messages, or a piece of one that is streamed, from a sender that was admitted. With [`Haste::Now`], what the
+    /// socket takes goes out from here and only the rest is queued for the owner's task; with [`Haste::Together`] everything is
+    /// queued. With `last`, the sender's hold ends behind these bytes.
+    pub(super) fn deliver(
+        &self,
+        sender: &Arc<Self>,
+        slices: &mut [IoSlice<'_>],
+        haste: Haste,
+        last: bool,
+        now: Tick,
+    ) -> Delivered {
         let total = slices.iter().map(|slice| slice.len()).sum();
         let mut outbox = self.lock();
         if outbox.closed {
-            return;
+            return Delivered::Done;
         }
         let mut owner_has_work = false;
+        let mut starts_gathering = false;
         if let Lane::Deferred(queue) = outbox.lane(sender, total) {
             slices.iter().for_each(|slice| queue.push(slice));
         } else if outbox.writing || !outbox.queue.is_empty() {
             // The owner, or whoever is writing, goes on to these when they are through with what is before.
             slices.iter().for_each(|slice| outbox.queue.push(slice));
+            outbox.hurried |= haste == Haste::Now;
+            if outbox.gathering && (outbox.hurried || outbox.queue.len() >= GATHERED_BYTES) {
+                outbox.gathering = false;
+                owner_has_work = true;
+            }
+        } else if haste == Haste::Together {
+            slices.iter().for_each(|slice| outbox.queue.push(slice));
+            outbox.progress = now;
+            outbox.gathering = true;
+            starts_gathering = true;
         } else if total > 0 {
             outbox.writing = true;
             outbox.in_flight = total;
@@ -204,7 +246,8 @@ impl Peer {
                 queue.append(std::mem::take(&mut outbox.queue));
                 outbox.queue = queue;
             }
-            owner_has_work = !outbox.queue.is_empty();
+            outbox.hurried |= !outbox.queue.is_empty();
+            owner_has_work = outbox.hurried;
         }
         if last {
             outbox.release(sender);
@@ -212,6 +255,17 @@ impl Peer {
         }
         self.contended.store(outbox.is_contended(), Relaxed);
         if owner_has_work {
+            self.has_queue.store(true, Relaxed);
+            drop(outbox);
+            self.wake();
+        }
+        if starts_gathering { Delivered::Gathering } else { Delivered::Done }
+    }
+
+    /// Has the owner's task write what was gathered.
+    pub(super) fn stop_gathering(&self) {
+        let mut outbox = self.lock();
+        if std::mem::take(&mut outbox.gathering) {
             self.has_queue.store(true, Relaxed);
             drop(outbox);
             self.wake();
@@ -252,6 +306,8 @@ impl Peer {
     /// The connection's.
     pub(super) fn write_queue(&self, now: Tick) -> io::Result<(Written, usize)> {
         let mut left = 0;
+        // The last write left something of what it was given.
+        let mut was_full = false;
         let mut outbox = self.lock();
         loop {
             if outbox.writing || outbox.queue.is_empty() {
@@ -259,7 +315,14 @@ impl Peer {
                 self.has_queue.store(false, Relaxed);
                 return Ok((Written::Everything, left));
             }
+            if left > 0 && !outbox.hurried && outbox.queue.len() < GATHERED_BYTES && !was_full {
+                // Came while the rest was being written; it need not go alone.
+                outbox.gathering = true;
+                self.has_queue.store(false, Relaxed);
+                return Ok((Written::Gathering, left));
+            }
             let mut taken = std::mem::take(&mut outbox.queue);
+            outbox.hurried = false;
             outbox.in_flight = taken.len();
             outbox.writing = true;
             drop(outbox);
@@ -277,6 +340,7 @@ impl Peer {
             if n > 0 {
                 outbox.progress = now;
             }
+            was_full = !taken.is_empty();
             taken.append(std::mem::take(&mut outbox.queue));
             outbox.queue = taken;
             outbox.relieve(self.queue_bytes);

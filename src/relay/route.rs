@@ -12,7 +12,7 @@ use super::{
     ending::Ending,
     lost::Lost,
     outbox::Admission,
-    peer::{Framing, Peer},
+    peer::{Framing, Haste, Peer},
 };
 use crate::wire::{
     CONTROL_BYTES_MAX, ErrorCode, ErrorNotice, FromClient, FromRelay, Header, encode_control, encode_header,
@@ -60,6 +60,8 @@ pub(super) struct Router<'a> {
     pub(super) lost: &'a mut Lost,
     pub(super) unfinished: &'a mut Unfinished,
     pub(super) input: &'a [u8],
+    /// The input is part of a larger flow; see [`Haste::Together`].
+    pub(super) is_bulk: bool,
     pub(super) now: Tick,
 }
 
@@ -76,7 +78,7 @@ impl Router<'_> {
             Err(stop) => stop,
         };
         self.report_lost();
-        self.batch.finish(self.sender, self.input, self.now);
+        self.batch.finish(self.sender, self.input, self.is_bulk, &self.shared.gather, self.now);
         (at, stop)
     }
 
@@ -141,7 +143,7 @@ impl Router<'_> {
             }
             *at = start + length;
             if self.batch.is_full() {
-                self.batch.finish(self.sender, self.input, self.now);
+                self.batch.finish(self.sender, self.input, self.is_bulk, &self.shared.gather, self.now);
                 repeated = &[];
             }
         }
@@ -215,7 +217,7 @@ impl Router<'_> {
         if !hold && self.batch.get(to).fits(needed) {
             return Ok(());
         }
-        self.batch.flush(to, self.sender, self.input, self.now);
+        self.batch.flush(to, self.sender, self.input, &self.shared.gather, self.now);
         match peer.admit(self.sender, needed, hold) {
             Admission::Room(room) => self.batch.get(to).set_room(room),
             Admission::Wait => return Err(Stop::Blocked(Arc::clone(peer))),
@@ -262,7 +264,7 @@ impl Router<'_> {
             }
             if self.batch.get(delivery).room() == 0 {
                 // The recipient is gone; nobody else may get the rest of its message.
-                self.batch.finish(self.sender, self.input, self.now);
+                self.batch.finish(self.sender, self.input, self.is_bulk, &self.shared.gather, self.now);
                 *self.unfinished = Unfinished::Discarded { left };
                 return self.go_on(at);
             }
@@ -336,10 +338,16 @@ impl Router<'_> {
     /// does not read on while its own queue is full.
     fn answer(&mut self, bytes: &[u8]) {
         if let Found::Delivery(at) = self.batch.find(self.sender.name().as_bytes()) {
-            self.batch.flush(at, self.sender, self.input, self.now);
+            self.batch.flush(at, self.sender, self.input, &self.shared.gather, self.now);
         }
         if !bytes.is_empty() {
-            self.sender.deliver(self.sender, &mut [std::io::IoSlice::new(bytes)], false, self.now);
+            self.sender.deliver(
+                self.sender,
+                &mut [std::io::IoSlice::new(bytes)],
+                Haste::Now,
+                false,
+                self.now,
+            );
         }
     }
 }

@@ -19,15 +19,22 @@ use tokio::{
 use super::{
     Shared,
     batch::Batch,
+    carry::Carry,
     ending::Ending,
     lost::Lost,
-    peer::{Framing, Peer, Written},
+    peer::{Framing, Haste, Peer, Written},
     route::{Router, Stop, Unfinished},
 };
 use crate::wire::parse_header;
 
-/// Batches a connection may route before others have their turn: a flooding client must not keep its worker.
-const BATCHES_PER_TURN: usize = 4;
+/// Reads of a connection before others have their turn, and the share of the read buffer they may fill in all. One full batch a turn:
+/// with more, the senders of a many-to-many exchange fill every queue before its recipient has a turn to empty it.
+const READS_PER_TURN: usize = 16;
+const BUFFER_SHARE_PER_TURN: usize = 2;
+
+/// A batch from this size on comes from a sender in full flow: what it has for each of many recipients is worth a system call only
+/// together with what other senders have for them.
+const BULK_INPUT_BYTES: usize = 64 << 10;
 
 /// An unfinished message up to this size is copied in front of the next read; a longer one collects what arrives behind it.
 const CARRY_BYTES_COPIED: usize = 4 << 10;
@@ -49,7 +56,7 @@ pub(super) struct Session {
     peer: Arc<Peer>,
     reader: OwnedReadHalf,
     /// Received bytes that could not be routed yet: the start of a frame, or all that came behind a blocked one.
-    carry: Vec<u8>,
+    carry: Carry,
     /// Bytes that have to follow `carry` before routing it makes sense.
     missing: usize,
     unfinished: Unfinished,
@@ -62,6 +69,7 @@ pub(super) struct Session {
 impl Session {
     /// A session that has already received `carry` behind its registration.
     pub(super) fn new(shared: Arc<Shared>, peer: Arc<Peer>, reader: OwnedReadHalf, carry: Vec<u8>) -> Self {
+        let carry = Carry::from(carry);
         let unfinished = Unfinished::None;
         Self { shared, peer, reader, carry, missing: 0, unfinished, blocked_on: None, draining: None }
     }
@@ -87,7 +95,8 @@ impl Session {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        for _ in 0..BATCHES_PER_TURN {
+        let mut bytes_left = self.shared.config.read_bytes / BUFFER_SHARE_PER_TURN;
+        for _ in 0..READS_PER_TURN {
             if let Some(ending) = self.peer.ending() {
                 return Poll::Ready(ending);
             }
@@ -109,8 +118,13 @@ impl Session {
                 if self.blocked_on.is_some() {
                     return Poll::Pending;
                 }
-            } else if let Some(ending) = ready!(self.read(cx)) {
-                return Poll::Ready(ending);
+                break;
+            } else {
+                match ready!(self.read(cx)) {
+                    Ok(n) if n >= bytes_left => break,
+                    Ok(n) => bytes_left -= n,
+                    Err(ending) => return Poll::Ready(ending),
+                }
             }
         }
         cx.waker().wake_by_ref();
@@ -128,15 +142,20 @@ impl Session {
             if let Some(left) = &mut self.draining {
                 *left = left.saturating_sub(n);
             }
-            if written == Written::Everything {
-                return Ok(());
+            match written {
+                Written::Everything => return Ok(()),
+                Written::Gathering => {
+                    self.shared.gather.add(&self.peer);
+                    return Ok(());
+                }
+                Written::UntilFull => {}
             }
         }
         Ok(())
     }
 
-    /// Reads one batch and routes it.
-    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
+    /// Reads one batch of so many bytes and routes it.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Ending>> {
         WORKER.with_borrow_mut(|worker| {
             if worker.read.len() != self.shared.config.read_bytes {
                 // Fresh zeroed memory: pages that no batch reaches never become resident.
@@ -149,41 +168,53 @@ impl Session {
                 room = room.min(self.missing.max(1));
             } else {
                 in_front = self.carry.len();
-                worker.read[..in_front].copy_from_slice(&self.carry);
+                worker.read[..in_front].copy_from_slice(self.carry.bytes());
             }
             let mut buffer = ReadBuf::new(&mut worker.read[in_front..room.max(in_front + 1)]);
             match ready!(Pin::new(&mut self.reader).poll_read(cx, &mut buffer)) {
                 Ok(()) => {}
-                Err(error) => return Poll::Ready(Some(error.into())),
+                Err(error) => return Poll::Ready(Err(error.into())),
             }
             let n = buffer.filled().len();
             if n == 0 {
-                return Poll::Ready(self.finish());
+                return Poll::Ready(self.finish().map_or(Ok(0), Err));
             }
             self.peer.hear(self.shared.clock.now());
             if self.carry.len() > CARRY_BYTES_COPIED {
-                self.carry.extend_from_slice(&worker.read[..n]);
+                self.carry.push(&worker.read[..n]);
                 self.missing = self.missing.saturating_sub(n);
                 if self.missing > 0 {
-                    return Poll::Ready(None);
+                    return Poll::Ready(Ok(n));
                 }
                 let carry = std::mem::take(&mut self.carry);
-                return Poll::Ready(self.route(&carry, &mut worker.batch, &mut worker.lost));
+                let used = self.route(carry.bytes(), &mut worker.batch, &mut worker.lost)?;
+                self.carry = carry.after(used);
+                return Poll::Ready(Ok(n));
             }
-            let input = &worker.read[..in_front + n];
-            Poll::Ready(self.route(input, &mut worker.batch, &mut worker.lost))
+            let used = self.route(&worker.read[..in_front + n], &mut worker.batch, &mut worker.lost)?;
+            self.carry.replace(&worker.read[used..in_front + n]);
+            Poll::Ready(Ok(n))
         })
     }
 
     /// Routes what was received earlier and could not go on.
     fn route_carry(&mut self) -> Option<Ending> {
         let carry = std::mem::take(&mut self.carry);
-        WORKER.with_borrow_mut(|worker| self.route(&carry, &mut worker.batch, &mut worker.lost))
+        let routed =
+            WORKER.with_borrow_mut(|worker| self.route(carry.bytes(), &mut worker.batch, &mut worker.lost));
+        match routed {
+            Ok(used) => {
+                self.carry = carry.after(used);
+                None
+            }
+            Err(ending) => Some(ending),
+        }
     }
 
-    /// Routes `input` and keeps what is left of it.
-    fn route(&mut self, input: &[u8], batch: &mut Batch, lost: &mut Lost) -> Option<Ending> {
+    /// Routes `input` and says how much of it was used up.
+    fn route(&mut self, input: &[u8], batch: &mut Batch, lost: &mut Lost) -> Result<usize, Ending> {
         let router = Router {
+            is_bulk: self.blocked_on.is_some() || input.len() >= BULK_INPUT_BYTES,
             shared: &self.shared,
             sender: &self.peer,
             batch,
@@ -193,13 +224,6 @@ impl Session {
             now: self.shared.clock.now(),
         };
         let (used, stop) = router.run();
-        let rest = &input[used..];
-        if rest.is_empty() {
-            self.carry = Vec::new();
-        } else {
-            self.carry.clear();
-            self.carry.extend_from_slice(rest);
-        }
         let was_blocked = self.blocked_on.take().is_some();
         self.missing = 0;
         match stop {
@@ -211,14 +235,14 @@ impl Session {
                 }
             }
             Stop::Blocked(peer) => self.blocked_on = Some(peer),
-            Stop::Failed(ending) => return Some(ending),
+            Stop::Failed(ending) => return Err(ending),
         }
         if was_blocked != self.blocked_on.is_some() {
             // While paused the client cannot show that it is alive; its silence counts from the end of the pause.
             self.peer.hear(self.shared.clock.now());
             self.peer.set_paused(!was_blocked);
         }
-        None
+        Ok(used)
     }
 
     /// The client sends nothing more: a raw recipient keeps what came of an unfinished message.
@@ -234,12 +258,13 @@ impl Session {
     /// Delivers what there is of a message that will never be complete, if its recipient takes raw bytes.
     fn deliver_part(&mut self) {
         let carry = std::mem::take(&mut self.carry);
-        let Ok(Some(header)) = parse_header(&carry) else { return };
+        let carry = carry.bytes();
+        let Ok(Some(header)) = parse_header(carry) else { return };
         let Some(recipient) = self.shared.registry.get(&carry[..header.name_bytes]) else { return };
         let part = &carry[header.header_bytes..];
         if recipient.framing() == Framing::Raw && !part.is_empty() {
             let slices = &mut [std::io::IoSlice::new(part)];
-            recipient.deliver(&self.peer, slices, false, self.shared.clock.now());
+            recipient.deliver(&self.peer, slices, Haste::Now, false, self.shared.clock.now());
         }
     }
 
@@ -254,7 +279,7 @@ impl Session {
         if let Some(peer) = self.blocked_on.take() {
             peer.forget(&self.peer);
         }
-        self.carry = Vec::new();
+        self.carry = Carry::default();
         self.shared.counters.count(ending);
     }
 }
