@@ -92,6 +92,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE", default_value = "256KiB", help_heading = "Tuning")]
     read_buffer: ByteSize,
 
+    /// How long a worker looks for new messages before it sleeps, after a short one; 0s: not at all
+    #[arg(long, value_name = "TIME", default_value = "50us", help_heading = "Tuning")]
+    spin: Span,
+
     /// Worker threads [default: one for each processor]
     #[arg(long, value_name = "N", help_heading = "Tuning")]
     workers: Option<NonZeroUsize>,
@@ -157,6 +161,7 @@ impl Serve {
             backlog: self.backlog,
             // A header and something behind it.
             read_bytes: at_least("read-buffer", self.read_buffer, 8 << 10)?,
+            spin: self.spin.0,
             socket: SocketOptions {
                 keepalive,
                 user_timeout: (!self.user_timeout.0.is_zero()).then_some(self.user_timeout.0),

@@ -44,6 +44,8 @@ pub struct Config {
     pub backlog: u32,
     /// Size of each worker's read buffer in bytes: the largest batch that is routed at once.
     pub read_bytes: usize,
+    /// How long a worker looks for new events before it sleeps, after a short message.
+    pub spin: Duration,
     /// Keepalive and user timeout of every connection.
     pub socket: SocketOptions,
 }
@@ -72,6 +74,9 @@ impl Default for Config {
             backlog: 65_535,
             // Large enough that a batch to 32 recipients still gives each write several kilobytes, small enough for the L2 cache.
             read_bytes: 256 << 10,
+            // About what waking an idle processor takes on the machines it was measured on: waiting twice that long for nothing never
+            // costs more than was saved.
+            spin: Duration::from_micros(50),
             // Dead after 5 + 3 x 3 = 14 s of silence, or when data stays unacknowledged for 15 s: a crashed client's name is free again
             // well before the 30 s of silence that the protocol allows.
             socket: SocketOptions {

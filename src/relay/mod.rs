@@ -20,6 +20,7 @@ mod queue;
 mod registry;
 mod route;
 mod session;
+mod spin;
 mod sweep;
 
 use std::{
@@ -37,7 +38,9 @@ use tracing::{info, warn};
 
 pub use config::{Config, Delivery};
 
-use self::{clock::Clock, counters::Counters, ending::Ending, gather::Gather, registry::Registry};
+use self::{
+    clock::Clock, counters::Counters, ending::Ending, gather::Gather, registry::Registry, spin::Spin,
+};
 use crate::net::{ListenError, bind};
 
 /// Beyond the time for draining, what the farewells themselves may take.
@@ -58,6 +61,7 @@ struct Shared {
     clock: Clock,
     counters: Counters,
     gather: Gather,
+    spin: Spin,
     stopping: AtomicBool,
     /// Connections with a task, registered or not.
     live: AtomicUsize,
@@ -74,12 +78,14 @@ impl Relay {
         let listeners =
             config.listen.iter().map(|address| bind(*address, config.backlog)).collect::<Result<_, _>>()?;
         let clock = Clock::for_deadlines(&[config.idle_timeout, config.write_timeout, config.rate_grace]);
+        let spin = Spin::new(config.spin);
         let shared = Shared {
             config,
             registry: Registry::new(),
             clock,
             counters: Counters::default(),
             gather: Gather::default(),
+            spin,
             stopping: AtomicBool::new(false),
             live: AtomicUsize::new(0),
             none_live: Notify::new(),
@@ -103,9 +109,14 @@ impl Relay {
             service.spawn(accept::run(Arc::clone(&shared), listener));
         }
         service.spawn(sweep::run(Arc::clone(&shared)));
+        // These two are needed until the last byte is written.
         let gather = tokio::spawn({
             let shared = Arc::clone(&shared);
             async move { shared.gather.run().await }
+        });
+        let spin = tokio::spawn({
+            let shared = Arc::clone(&shared);
+            async move { shared.spin.run().await }
         });
 
         let signal = stop.await;
@@ -118,6 +129,7 @@ impl Relay {
             warn!(connections = shared.live.load(Ordering::Relaxed), "stopped without waiting any longer");
         }
         gather.abort();
+        spin.abort();
         shared.counters.log();
     }
 }

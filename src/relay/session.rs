@@ -193,6 +193,7 @@ impl Session {
             }
             let used = self.route(&worker.read[..in_front + n], &mut worker.batch, &mut worker.lost)?;
             self.carry.replace(&worker.read[used..in_front + n]);
+            self.shared.spin.after(n);
             Poll::Ready(Ok(n))
         })
     }
