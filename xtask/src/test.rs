@@ -1,0 +1,129 @@
+//! `cargo xtask test`: everything that must hold before a change is taken in, on this machine and with the file that
+//! `cargo xtask dist --host` lays down.
+
+use std::{
+    env,
+    path::Path,
+    process::{Command, ExitCode},
+};
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::{
+    dist, project, report,
+    suites::{self, ReportsOn, Tally},
+};
+
+/// Check format and lints, then run every test against the release program of this machine
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Show every test, not only those that fail
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// A step of the run. All of them run even if one fails: a person wants to know everything that is wrong.
+struct Step {
+    name: &'static str,
+    run: fn(&Test) -> Result<Tally>,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "format", run: |_| check(cargo(["fmt", "--all", "--check"])) },
+    Step { name: "lints", run: |_| check(clippy()) },
+    Step { name: "documentation", run: |_| check(documentation()) },
+    Step { name: "unit and property tests", run: |test| test.suite(unit_tests()) },
+    Step { name: "documentation tests", run: |test| test.suite(doc_tests()) },
+    Step { name: "Python client tests", run: Test::python_tests },
+    Step { name: "end-to-end tests on the release program", run: Test::end_to_end_tests },
+];
+
+impl Test {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let mut total = Tally::default();
+        let mut failed = Vec::new();
+        for (index, step) in STEPS.iter().enumerate() {
+            report::step(index + 1, STEPS.len(), step.name);
+            let tally = (step.run)(&self).unwrap_or_else(|error| {
+                println!("  {error:#}");
+                Tally::of_check(false)
+            });
+            if tally.failed > 0 {
+                failed.push(step.name);
+            }
+            total.add(tally);
+        }
+        // The summary is the last line, in one form, so that a machine can read it.
+        println!();
+        if !failed.is_empty() {
+            println!("Failed: {}", failed.join(", "));
+        }
+        println!("{} passed, {} failed", total.passed, total.failed);
+        Ok(if total.is_green() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn suite(&self, command: Command) -> Result<Tally> {
+        suites::run(command, ReportsOn::Stdout, self.verbose)
+    }
+
+    fn python_tests(&self) -> Result<Tally> {
+        let folder = "clients/python/tests";
+        if !project::root().join(folder).is_dir() {
+            println!("  there is no {folder}");
+            return Ok(Tally::default());
+        }
+        let mut command = Command::new(python());
+        command.args(["-m", "unittest", "discover", "-v", "-s", folder]);
+        command.current_dir(project::root()).env("PYTHONDONTWRITEBYTECODE", "1");
+        suites::run(command, ReportsOn::Stderr, self.verbose)
+    }
+
+    fn end_to_end_tests(&self) -> Result<Tally> {
+        let program = dist::lay_down_host(&project::shell()?)?;
+        self.suite(end_to_end(&program))
+    }
+}
+
+/// The end-to-end suite, to be run on `program`.
+fn end_to_end(program: &Path) -> Command {
+    let mut command = cargo(["test", "--locked", "--package", project::PACKAGE, "--test", "*"]);
+    command.env("RELAY_BIN", program).env_remove("RELAY_RUNNER");
+    command
+}
+
+fn unit_tests() -> Command {
+    cargo(["test", "--locked", "--workspace", "--lib", "--bins", "--no-fail-fast"])
+}
+
+fn doc_tests() -> Command {
+    cargo(["test", "--locked", "--package", project::PACKAGE, "--doc"])
+}
+
+fn clippy() -> Command {
+    cargo(["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])
+}
+
+fn documentation() -> Command {
+    let mut command =
+        cargo(["doc", "--locked", "--workspace", "--no-deps", "--document-private-items", "--quiet"]);
+    // What is read is the documentation for developers; there a link to a private part is welcome.
+    command.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links");
+    command
+}
+
+fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::new(project::cargo());
+    command.args(arguments).current_dir(project::root());
+    command
+}
+
+fn python() -> String {
+    let default = if cfg!(windows) { "python" } else { "python3" };
+    env::var("RELAY_PYTHON").unwrap_or_else(|_| default.to_owned())
+}
+
+/// Runs a check that is either right or wrong.
+fn check(mut command: Command) -> Result<Tally> {
+    Ok(Tally::of_check(command.status()?.success()))
+}
