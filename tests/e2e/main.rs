@@ -4,3 +4,5 @@
 
 mod harness;
 mod operations;
+mod wire_v1;
+mod wire_v2;

@@ -15,8 +15,15 @@ pub use socket::{Socket, frame};
 
 use std::{sync::LazyLock, time::Duration};
 
-/// How long any single event may take. `RELAY_TEST_PATIENCE` multiplies it, for slow emulators.
-pub static DEADLINE: LazyLock<Duration> = LazyLock::new(|| {
-    let factor = std::env::var("RELAY_TEST_PATIENCE").ok().and_then(|f| f.parse().ok()).unwrap_or(1);
-    Duration::from_secs(20) * factor
-});
+/// How many times longer than usual things may take: `RELAY_TEST_PATIENCE`, for slow emulators.
+pub fn patience() -> u32 {
+    std::env::var("RELAY_TEST_PATIENCE").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1)
+}
+
+/// `n` bytes in which every position can be told from its neighbours.
+pub fn pattern(n: usize) -> Vec<u8> {
+    (0..n as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}
+
+/// How long any single event may take.
+pub static DEADLINE: LazyLock<Duration> = LazyLock::new(|| Duration::from_secs(20) * patience());

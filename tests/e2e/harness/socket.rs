@@ -74,6 +74,17 @@ impl Socket {
         bytes
     }
 
+    /// Receives one control frame of version 2 and gives its JSON.
+    pub fn control(&mut self) -> serde_json::Value {
+        let mut header = self.receive(1);
+        assert_eq!(header, b"|", "a control frame comes next");
+        while header.len() < 2 || header.last() != Some(&b'|') {
+            header.extend(self.receive(1));
+        }
+        let length = std::str::from_utf8(&header[1..header.len() - 1]).unwrap().parse().unwrap();
+        serde_json::from_slice(&self.receive(length)).expect("a control frame is JSON")
+    }
+
     /// Receives everything until the other side ends the connection, by closing or by a reset.
     pub fn receive_all(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
