@@ -1,5 +1,6 @@
 //! `cargo xtask`: builds, tests, benchmarks and releases relay. `cargo xtask --help` lists the commands.
 
+mod bench;
 mod builders;
 mod dist;
 mod files;
@@ -16,12 +17,14 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 enum Command {
+    Bench(bench::Bench),
     Dist(dist::Dist),
     Test(test::Test),
 }
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
+        Command::Bench(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Dist(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Test(command) => command.run(),
     };

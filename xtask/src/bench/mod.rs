@@ -1,0 +1,31 @@
+//! `cargo xtask bench`: the program and a peer do the same work in turn, in one run, and a table says what came of it.
+
+mod messages;
+mod protocol;
+mod server;
+mod stats;
+mod table;
+mod venv;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+/// Measure the program side by side with its peers
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Messages(messages::Messages),
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> Result<()> {
+        match self.what {
+            What::Messages(bench) => bench.run(),
+        }
+    }
+}
