@@ -42,16 +42,9 @@ pub(super) enum Framing {
 
 /// A registered client. Its own task reads from it and finishes what could not be written at once; any other task may deliver to it.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Peer {
-    name: Name,
-    address: SocketAddr,
-    framing: Framing,
-    stream: OwnedWriteHalf,
-    /// Wakes the task that owns the connection. A task's waker never changes, since the session is polled by its task directly.
-    waker: Waker,
-    outbox: Mutex<Outbox>,
-    /// Bound of the outbox in bytes.
-    queue_bytes: usize,
+    // First, so that the sweep, which looks at these of every peer, touches one cache line of each.
     /// When the client last sent a byte.
     heard: AtomicTick,
     /// Why the connection is to end, when somebody else than its own task decided so; see [`Ending`].
@@ -62,6 +55,15 @@ pub(super) struct Peer {
     contended: AtomicBool,
     /// The client's reading is paused because a recipient is full: its silence is not its own.
     paused: AtomicBool,
+    name: Name,
+    address: SocketAddr,
+    framing: Framing,
+    stream: OwnedWriteHalf,
+    /// Wakes the task that owns the connection. A task's waker never changes, since the session is polled by its task directly.
+    waker: Waker,
+    outbox: Mutex<Outbox>,
+    /// Bound of the outbox in bytes.
+    queue_bytes: usize,
 }
 
 /// When a delivery is written.
