@@ -2,7 +2,15 @@
 //! `RELAY_BIN` (default: the one cargo just built) behind the runner in `RELAY_RUNNER` (such as `qemu-arm -cpu arm1176` or
 //! `wine`), so the same tests pass judgement on the file of every platform.
 
+// What fails in a helper fails the test, as it should; and a test program has no outside to which `pub` could reach.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
+
+#[cfg(target_os = "linux")]
+mod dead_peer;
+mod faults;
 mod harness;
 mod operations;
+mod options;
+mod stopping;
 mod wire_v1;
 mod wire_v2;

@@ -3,14 +3,22 @@
 //! Nothing here sleeps. Every wait is for an event (a line the program prints, a byte that arrives, a process that ends) and has a
 //! deadline that only a broken program meets.
 
+mod bystanders;
+#[cfg(target_os = "linux")]
+pub mod linux;
+#[cfg(target_os = "linux")]
+mod netns;
 mod process;
 mod program;
 mod server;
 mod socket;
 
+pub use bystanders::beside_bystanders;
+#[cfg(target_os = "linux")]
+pub use netns::Machines;
 pub use process::{Process, eventually};
-pub use program::{command, is_windows, python, relay};
-pub use server::{Relay, announced};
+pub use program::{command, file, is_native, is_windows, python, relay};
+pub use server::{Relay, addresses, announced};
 pub use socket::{Socket, frame};
 
 use std::{sync::LazyLock, time::Duration};

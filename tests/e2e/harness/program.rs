@@ -9,13 +9,20 @@ use std::{
 use super::DEADLINE;
 
 /// The file that is being tested.
-fn file() -> PathBuf {
+pub fn file() -> PathBuf {
     std::env::var_os("RELAY_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_relay")), PathBuf::from)
 }
 
 /// Whether the program under test is one for Windows (perhaps under wine on another system): it has no signals, for one.
 pub fn is_windows() -> bool {
     file().extension() == Some(OsStr::new("exe"))
+}
+
+/// Whether the program runs on this Linux itself, so that `/proc`, signals and limits mean the program and not its runner.
+pub fn is_native() -> bool {
+    cfg!(target_os = "linux")
+        && !is_windows()
+        && std::env::var_os("RELAY_RUNNER").is_none_or(|r| r.is_empty())
 }
 
 /// The program under test with `args`, behind its runner, to be spawned by the caller.

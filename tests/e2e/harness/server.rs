@@ -25,8 +25,20 @@ impl Relay {
     /// A relay that listens where the test says.
     pub fn listening(listen: &str, options: &[&str]) -> Self {
         let process = Process::spawn(command(["serve", "--listen", listen].iter().chain(options)));
+        Self::from_process(process, announced)
+    }
+
+    /// A relay that was started in another way, once `announced` finds its address.
+    pub fn from_process(process: Process, announced: impl Fn(&str) -> Option<SocketAddr>) -> Self {
         let address = process.wait_stdout("the announcement of the address", announced);
         Self { process, address }
+    }
+
+    /// Ends it and gives all that it logged.
+    pub fn log_at_end(mut self) -> String {
+        self.process.kill();
+        self.process.wait();
+        self.process.stderr()
     }
 
     /// Where it listens.
@@ -54,6 +66,13 @@ impl Relay {
 
 /// The address in the announcement `Listening on ADDRESS…` that every server of the program prints on standard output.
 pub fn announced(stdout: &str) -> Option<SocketAddr> {
-    let line = stdout.lines().find_map(|line| line.strip_prefix("Listening on "))?;
-    line.split([' ', ',', ';']).next()?.parse().ok()
+    addresses(stdout).first().copied()
+}
+
+/// All addresses that were announced.
+pub fn addresses(stdout: &str) -> Vec<SocketAddr> {
+    // An unfinished line may end within the port.
+    let lines = stdout.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let listening = lines.filter_map(|line| line.strip_prefix("Listening on "));
+    listening.filter_map(|line| line.split([' ', ',', ';']).next()?.parse().ok()).collect()
 }

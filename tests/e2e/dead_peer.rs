@@ -1,0 +1,74 @@
+//! A client whose machine vanished without a word: its name is free again within the bounds that the options give.
+
+use std::{
+    io::{ErrorKind, Read},
+    time::{Duration, Instant},
+};
+
+use crate::harness::{Machines, Relay};
+
+/// How long it may take beyond what the options say: the system rounds its timers.
+const SLACK: Duration = Duration::from_secs(6);
+
+/// Waits until the relay has let go of `dead`, and requires that this took from `least` on and not much longer.
+fn let_go(relay: &Relay, since: Instant, least: Duration) {
+    relay.process.wait_stderr("the end of the dead client", |log| {
+        log.lines().any(|line| line.contains("left") && line.contains("name=dead")).then_some(())
+    });
+    let took = since.elapsed();
+    assert!(took >= least && took < least + SLACK, "{took:?} in place of {least:?}");
+}
+
+#[test]
+fn keepalive_frees_the_name_of_a_silent_client_whose_machine_is_gone() {
+    let Some(machines) = Machines::new() else { return };
+    // Only keepalive can find it: nothing is sent to it, and it may be silent for an hour.
+    let relay = machines.relay(&[
+        "--idle-timeout=1h",
+        "--user-timeout=0s",
+        "--keepalive=1s",
+        "--keepalive-interval=1s",
+        "--keepalive-probes=2",
+    ]);
+    let mut dead = machines.connect_far(relay.address());
+    dead.register(b"dead");
+    let since = Instant::now();
+    machines.cut_the_cable();
+    // One second of silence, and two questions a second apart.
+    let_go(&relay, since, Duration::from_millis(1900));
+    machines.connect_near(relay.address()).register(b"dead");
+}
+
+#[test]
+fn user_timeout_frees_the_name_of_a_client_that_acknowledges_nothing() {
+    let Some(machines) = Machines::new() else { return };
+    let relay = machines.relay(&["--idle-timeout=1h", "--keepalive=0s", "--user-timeout=1500ms"]);
+    let mut dead = machines.connect_far(relay.address());
+    dead.register(b"dead");
+    let mut sender = machines.connect_near(relay.address());
+    sender.register(b"sender");
+    machines.cut_the_cable();
+    let since = Instant::now();
+    sender.send_to("dead", "anybody there?");
+    let_go(&relay, since, Duration::from_millis(1500));
+    machines.connect_near(relay.address()).register(b"dead");
+    sender.sync(b"sender");
+}
+
+#[test]
+fn keepalive_does_not_cut_a_client_that_is_alive_and_says_nothing() {
+    let relay = Relay::with(&[
+        "--idle-timeout=1h",
+        "--user-timeout=1s",
+        "--keepalive=1s",
+        "--keepalive-interval=1s",
+        "--keepalive-probes=1",
+    ]);
+    let mut client = relay.client("client");
+    // Several rounds of questions, all answered by the client's system. There is no event to wait for: nothing is to happen.
+    client.0.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let silence = client.0.read(&mut [0]).expect_err("nothing comes, not even the end");
+    assert!(matches!(silence.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{silence}");
+    client.0.set_read_timeout(Some(*crate::harness::DEADLINE)).unwrap();
+    client.sync(b"client");
+}

@@ -1,0 +1,106 @@
+//! Two machines and a cable, made of network namespaces, for what loopback cannot show: a peer that vanishes without a word.
+
+use std::{
+    fs::File,
+    net::{Ipv4Addr, SocketAddr},
+    os::fd::AsFd,
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::{Process, Relay, Socket, announced, command, is_native, linux::is_root};
+
+/// The address of the machine at the near end, where the relay is to run.
+const NEAR: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
+
+/// The address of the machine at the far end.
+const FAR: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
+
+/// The two namespaces; removed with everything in them when dropped.
+pub struct Machines {
+    near: String,
+    far: String,
+}
+
+impl Machines {
+    /// Sets them up, or says why that is not possible here.
+    pub fn new() -> Option<Self> {
+        let has_ip = Command::new("ip").arg("-V").output().is_ok_and(|output| output.status.success());
+        if !(is_native() && is_root() && has_ip) {
+            println!("not run: needs the native program, root and `ip`");
+            return None;
+        }
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let prefix = format!("relay-test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
+        let machines = Self { near: format!("{prefix}-near"), far: format!("{prefix}-far") };
+        let (near, far) = (&machines.near, &machines.far);
+        let made = Command::new("ip").args(["netns", "add", near]).output().unwrap();
+        if !made.status.success() {
+            println!("not run: no network namespaces here: {}", String::from_utf8_lossy(&made.stderr));
+            return None;
+        }
+        ip(&format!("netns add {far}"));
+        ip(&format!("-n {near} link add cable type veth peer name cable netns {far}"));
+        for (name, address) in [(near, NEAR), (far, FAR)] {
+            ip(&format!("-n {name} address add {address}/24 dev cable"));
+            ip(&format!("-n {name} link set lo up"));
+            ip(&format!("-n {name} link set cable up"));
+        }
+        Some(machines)
+    }
+
+    /// A relay on the near machine.
+    pub fn relay(&self, options: &[&str]) -> Relay {
+        let listen = format!("{NEAR}:0");
+        let relay = command(["serve", "--listen", &listen].iter().chain(options));
+        let mut wrapped = Command::new("ip");
+        wrapped.args(["netns", "exec", &self.near]).arg(relay.get_program()).args(relay.get_args());
+        for (name, value) in relay.get_envs() {
+            match value {
+                Some(value) => wrapped.env(name, value),
+                None => wrapped.env_remove(name),
+            };
+        }
+        Relay::from_process(Process::spawn(wrapped), announced)
+    }
+
+    /// A connection from the near machine.
+    pub fn connect_near(&self, address: SocketAddr) -> Socket {
+        connect(self.near.clone(), address)
+    }
+
+    /// A connection from the far machine.
+    pub fn connect_far(&self, address: SocketAddr) -> Socket {
+        connect(self.far.clone(), address)
+    }
+
+    /// From now on the far machine is gone: it neither answers nor resets anything.
+    pub fn cut_the_cable(&self) {
+        ip(&format!("-n {} link set cable down", self.far));
+    }
+}
+
+impl Drop for Machines {
+    fn drop(&mut self) {
+        for name in [&self.near, &self.far] {
+            let _ = Command::new("ip").args(["netns", "delete", name]).output();
+        }
+    }
+}
+
+fn ip(arguments: &str) {
+    let output = Command::new("ip").args(arguments.split(' ')).output().unwrap();
+    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A socket belongs for good to the namespace it was made in, so a thread that goes there and ends is enough.
+fn connect(namespace: String, address: SocketAddr) -> Socket {
+    let made = std::thread::spawn(move || {
+        let namespace = File::open(format!("/run/netns/{namespace}")).unwrap();
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+        Socket::connect(address)
+    });
+    made.join().unwrap()
+}

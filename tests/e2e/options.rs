@@ -1,0 +1,344 @@
+//! Every option of `relay serve` does what its help says: each test fails when the option is ignored.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use predicates::prelude::*;
+
+use crate::harness::{Relay, Socket, frame, is_native, pattern, relay};
+
+/// Where each option is tested. A new option without a line here fails the test below.
+const TESTED: &[(&str, &str)] = &[
+    ("--listen", "a_port_alone_listens_on_all_addresses"),
+    ("--delivery", "delivery_chooses_what_version_1_receives"),
+    ("--register-timeout", "register_timeout_cuts_who_does_not_register"),
+    ("--idle-timeout", "idle_timeout_cuts_who_is_silent"),
+    ("--write-timeout", "write_timeout_cuts_who_reads_nothing"),
+    ("--drain-timeout", "a_client_that_reads_nothing_delays_the_end_by_the_drain_timeout_at_most"),
+    ("--keepalive", "keepalive_and_user_timeout_are_set_on_the_socket"),
+    ("--keepalive-interval", "keepalive_and_user_timeout_are_set_on_the_socket"),
+    ("--keepalive-probes", "keepalive_and_user_timeout_are_set_on_the_socket"),
+    ("--user-timeout", "keepalive_and_user_timeout_are_set_on_the_socket"),
+    ("--queue", "queue_holds_as_much_as_it_says_before_a_sender_is_paused"),
+    ("--max-message", "max_message_is_the_limit_of_version_2"),
+    ("--stream-above", "stream_above_decides_what_is_passed_on_in_pieces"),
+    ("--min-rate", "min_rate_cuts_a_sender_that_is_slower"),
+    ("--min-rate-grace", "min_rate_grace_is_how_long_others_wait"),
+    ("--backlog", "backlog_is_given_to_the_system"),
+    ("--read-buffer", "read_buffer_is_what_a_worker_reads_into"),
+    ("--spin", "spin_keeps_a_worker_awake_after_a_short_message"),
+    ("--workers", "workers_are_threads"),
+    ("--log-level", "log_level_decides_what_is_logged"),
+    ("--log-format", "with_json_logs_the_announcement_and_every_line_of_the_log_are_json"),
+];
+
+#[test]
+fn every_option_has_a_test() {
+    let output = relay(["serve", "--help"]).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let words =
+        help.lines().filter_map(|line| line.trim_start().split(' ').find(|word| word.starts_with("--")));
+    let options: BTreeSet<&str> = words.filter(|word| *word != "--help").collect();
+    let tested: BTreeSet<&str> = TESTED.iter().map(|(option, _)| *option).collect();
+    assert_eq!(options, tested);
+    let sources = [include_str!("options.rs"), include_str!("operations.rs"), include_str!("stopping.rs")];
+    for (option, test) in TESTED {
+        let exists = sources.iter().any(|source| source.contains(&format!("fn {test}()")));
+        assert!(exists, "{option} names the test {test}, which does not exist");
+    }
+}
+
+#[test]
+fn a_port_alone_listens_on_all_addresses() {
+    let relay = Relay::listening("0", &[]);
+    assert!(relay.address().ip().is_unspecified(), "{}", relay.address());
+    Socket::connect(([127, 0, 0, 1], relay.address().port()).into()).register(b"a");
+}
+
+#[test]
+fn delivery_chooses_what_version_1_receives() {
+    for (delivery, wanted) in [("raw", "hello"), ("framed", "self|5|hello")] {
+        let relay = Relay::with(&["--delivery", delivery]);
+        let mut client = relay.connect();
+        client.send("self|self|5|hello");
+        client.expect(wanted);
+    }
+}
+
+/// Requires that `action` ends neither before `least` nor as late as the default would have it.
+fn takes<T>(least: Duration, default: Duration, action: impl FnOnce() -> T) -> T {
+    let since = Instant::now();
+    let result = action();
+    let took = since.elapsed();
+    assert!(took >= least, "{took:?} is earlier than {least:?}");
+    assert!(took < default, "{took:?} is as late as the default, {default:?}");
+    result
+}
+
+#[test]
+fn register_timeout_cuts_who_does_not_register() {
+    let relay = Relay::with(&["--register-timeout", "400ms"]);
+    takes(Duration::from_millis(400), Duration::from_secs(3), || relay.connect().expect_closed());
+    relay.process.expect_stderr("it did not register in time");
+}
+
+#[test]
+fn idle_timeout_cuts_who_is_silent() {
+    let relay = Relay::with(&["--idle-timeout", "400ms"]);
+    let mut client = relay.client("silent");
+    client.sync(b"silent");
+    takes(Duration::from_millis(300), Duration::from_secs(30), || client.expect_closed());
+    relay.process.expect_stderr("it was silent for too long");
+}
+
+#[test]
+fn write_timeout_cuts_who_reads_nothing() {
+    let relay = Relay::with(&["--write-timeout", "500ms"]);
+    let stuck = relay.client("stuck");
+    let mut sender = relay.client("sender");
+    takes(Duration::from_millis(500), Duration::from_secs(10), || {
+        let chunk = frame(b"stuck", &[b'x'; 60_000]);
+        // Only the end of the stuck client lets all of this through.
+        for _ in 0..(50 << 20) / chunk.len() {
+            sender.send(&chunk);
+        }
+        sender.sync(b"sender");
+    });
+    relay.process.expect_stderr("it did not read what was sent to it");
+    drop(stuck);
+}
+
+#[test]
+fn queue_holds_as_much_as_it_says_before_a_sender_is_paused() {
+    let relay = Relay::with(&["--queue", "64MiB", "--write-timeout", "1h"]);
+    let mut reader = relay.client("reader");
+    let mut sender = relay.client("sender");
+    let payload = pattern(60_000);
+    // Far more than the default queue and all socket buffers; the recipient reads nothing.
+    let messages = 800;
+    for _ in 0..messages {
+        sender.send_to("reader", &payload);
+    }
+    sender.sync(b"sender");
+    assert!(reader.receive(messages * payload.len()) == payload.repeat(messages));
+}
+
+#[test]
+fn max_message_is_the_limit_of_version_2() {
+    let relay = Relay::with(&["--max-message", "100B"]);
+    let mut client = relay.connect();
+    client.send(frame(b"", br#"{"hello":2,"register":"client"}"#));
+    assert_eq!(client.control()["max_message"], 100);
+    client.send_to("client", [b'x'; 100]);
+    client.expect(frame(b"client", &[b'x'; 100]));
+    client.send_to("client", [b'x'; 101]);
+    assert_eq!(client.control()["error"]["code"], "too_large");
+}
+
+#[test]
+fn stream_above_decides_what_is_passed_on_in_pieces() {
+    let relay = Relay::with(&["--stream-above", "100B"]);
+    let mut to = relay.client("to");
+    let mut large = relay.client("large");
+    let mut other = relay.client("other");
+    // At the limit a message is collected: others come first.
+    large.send("to|100|0123456789");
+    large.send([b'-'; 80]);
+    other.send_to("to", "before");
+    to.expect("before");
+    large.send("0123456789");
+    to.expect([b"0123456789", &[b'-'; 80][..], b"0123456789"].concat());
+    // Above it is not.
+    large.send("to|101|0123456789");
+    to.expect("0123456789");
+}
+
+#[test]
+fn min_rate_cuts_a_sender_that_is_slower() {
+    let relay = Relay::with(&["--min-rate", "1GiB", "--min-rate-grace", "300ms"]);
+    let mut to = relay.client("to");
+    let mut slow = relay.client("slow");
+    let mut waiting = relay.client("waiting");
+    slow.send("to|1000000000000|x");
+    to.expect("x");
+    waiting.send_to("to", "at last");
+    // It keeps far more than the default rate all the time, in step with its recipient.
+    let since = Instant::now();
+    loop {
+        assert!(since.elapsed() < *crate::harness::DEADLINE, "the slow sender was never cut");
+        slow.send([b'-'; 1000]);
+        let first = to.receive(1)[0];
+        if first == b'a' {
+            to.expect("t last");
+            break;
+        }
+        // The end of the sender may cut a piece short.
+        let mut piece = 1;
+        while piece < 1000 {
+            let byte = to.receive(1)[0];
+            if byte == b'a' {
+                return to.expect("t last");
+            }
+            piece += 1;
+        }
+    }
+    relay.process.expect_stderr("sent too slowly");
+}
+
+#[test]
+fn min_rate_grace_is_how_long_others_wait() {
+    let relay = Relay::with(&["--min-rate-grace", "400ms"]);
+    let mut to = relay.client("to");
+    let mut slow = relay.client("slow");
+    let mut waiting = relay.client("waiting");
+    slow.send("to|1000000|part");
+    to.expect("part");
+    takes(Duration::from_millis(400), Duration::from_secs(10), || {
+        waiting.send_to("to", "at last");
+        to.expect("at last");
+    });
+    slow.expect_closed();
+}
+
+#[test]
+fn log_level_decides_what_is_logged() {
+    for (arguments, variable, joined, undeliverable) in [
+        (&[][..], None, true, false),
+        (&["--log-level", "off"], None, false, false),
+        (&["--log-level", "warn"], None, false, false),
+        (&["--log-level", "debug"], None, true, true),
+        (&[], Some("debug"), true, true),
+        (&[], Some("warn"), false, false),
+        // What is written on the command line counts more.
+        (&["--log-level", "debug"], Some("off"), true, true),
+    ] {
+        let mut command =
+            crate::harness::command(["serve", "--listen", "127.0.0.1:0"].iter().chain(arguments));
+        if let Some(level) = variable {
+            command.env("RELAY_LOG", level);
+        }
+        let relay = Relay::from_process(crate::harness::Process::spawn(command), crate::harness::announced);
+        let mut client = relay.client("somebody");
+        client.send_to("nobody", "lost");
+        client.sync(b"somebody");
+        let log = relay.log_at_end();
+        let context = format!("{arguments:?} RELAY_LOG={variable:?}: {log}");
+        assert_eq!(log.contains("joined"), joined, "{context}");
+        assert_eq!(log.contains("undeliverable"), undeliverable, "{context}");
+        assert!(arguments != ["--log-level", "off"] || log.is_empty(), "{context}");
+    }
+}
+
+#[test]
+fn the_help_gives_every_default() {
+    let defaults = ["3s", "30s", "10s", "5s", "15s", "1MiB", "64KiB", "1KiB", "65535", "256KiB", "50us"];
+    let all = predicate::function(|text: &str| {
+        defaults.iter().all(|default| text.contains(&format!("[default: {default}]")))
+    });
+    relay(["serve", "--help"]).assert().success().stdout(all);
+}
+
+/// What can only be seen from outside, where the program runs on this Linux itself.
+#[cfg(target_os = "linux")]
+mod seen_from_outside {
+    use super::*;
+    use crate::harness::{eventually, linux};
+
+    #[test]
+    fn keepalive_and_user_timeout_are_set_on_the_socket() {
+        if !is_native() {
+            return println!("not run: needs the native program");
+        }
+        let options =
+            ["--keepalive=71s", "--keepalive-interval=13s", "--keepalive-probes=7", "--user-timeout=4321ms"];
+        let seen = |options: &[&str]| {
+            let relay = Relay::with(options);
+            let client = relay.client("client");
+            linux::socket_of(relay.process.id(), client.0.local_addr().unwrap())
+        };
+        let socket = seen(&options);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(71));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(13));
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 7);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_millis(4321)));
+        assert!(socket.tcp_nodelay().unwrap());
+
+        let socket = seen(&["--keepalive=0s", "--user-timeout=0s"]);
+        assert!(!socket.keepalive().unwrap(), "0s is never");
+        assert_eq!(socket.tcp_user_timeout().unwrap().unwrap_or_default(), Duration::ZERO);
+    }
+
+    #[test]
+    fn times_the_system_cannot_keep_exactly_do_not_switch_keepalive_off() {
+        if !is_native() {
+            return println!("not run: needs the native program");
+        }
+        for (time, seconds) in [("300ms", 1), ("1500ms", 2), ("20h", 32_767)] {
+            let relay =
+                Relay::with(&["--keepalive", time, "--keepalive-interval", time, "--user-timeout", "9s"]);
+            let client = relay.client("client");
+            let socket = linux::socket_of(relay.process.id(), client.0.local_addr().unwrap());
+            assert!(socket.keepalive().unwrap(), "{time}");
+            assert_eq!(socket.tcp_keepalive_time().unwrap().as_secs(), seconds, "{time}");
+            assert_eq!(socket.tcp_keepalive_interval().unwrap().as_secs(), seconds, "{time}");
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(9)), "{time}");
+        }
+    }
+
+    #[test]
+    fn backlog_is_given_to_the_system() {
+        if !is_native() || std::process::Command::new("ss").arg("-V").output().is_err() {
+            return println!("not run: needs the native program and `ss`");
+        }
+        let relay = Relay::with(&["--backlog", "7"]);
+        assert_eq!(linux::backlog(relay.address()), 7);
+    }
+
+    #[test]
+    fn read_buffer_is_what_a_worker_reads_into() {
+        if !is_native() {
+            return println!("not run: needs the native program");
+        }
+        let relay = Relay::with(&["--read-buffer", "300MiB", "--workers", "1"]);
+        let before = linux::memory(relay.process.id(), "VmData");
+        relay.client("client");
+        let growth = linux::memory(relay.process.id(), "VmData") - before;
+        assert!(growth >= 300 << 20, "grew by {growth} bytes only");
+        // Room that no batch has reached costs nothing.
+        assert!(linux::memory(relay.process.id(), "VmRSS") < 50 << 20);
+    }
+
+    #[test]
+    fn spin_keeps_a_worker_awake_after_a_short_message() {
+        if !is_native() || std::thread::available_parallelism().unwrap().get() == 1 {
+            return println!("not run: needs the native program and two processors");
+        }
+        let relay = Relay::with(&["--spin", "100s"]);
+        // The message to itself is the short one; without the option it is worth microseconds.
+        let _client = relay.client("client");
+        let before = linux::processor_time(relay.process.id());
+        eventually("processor time is spent on looking", || {
+            linux::processor_time(relay.process.id()) >= before + Duration::from_millis(300)
+        });
+        let quiet = Relay::with(&["--spin", "0s"]);
+        let mut client = quiet.client("client");
+        let before = linux::processor_time(quiet.process.id());
+        (0..10).for_each(|_| client.sync(b"client"));
+        assert!(linux::processor_time(quiet.process.id()) < before + Duration::from_millis(300));
+    }
+
+    #[test]
+    fn workers_are_threads() {
+        if !is_native() {
+            return println!("not run: needs the native program");
+        }
+        for workers in [1, 5] {
+            let relay = Relay::with(&["--workers", &workers.to_string()]);
+            let _client = relay.client("client");
+            assert_eq!(linux::threads(relay.process.id()), workers + 1, "and the first thread");
+        }
+    }
+}
