@@ -39,11 +39,12 @@ async fn leave(shared: &Shared, session: Session, ending: Ending) {
     } else {
         info!(%name, %address, reason = %ending, "left");
     }
-    let is_told = tell(&peer, ending);
-    if is_told || matches!(ending, Ending::Finished | Ending::Shutdown) {
+    // Closing while the client still sends would reset the connection, and take with it what the system has not yet delivered.
+    let awaits_end = (ending == Ending::Shutdown && peer.pending() > 0) | tell(&peer, ending);
+    if awaits_end || matches!(ending, Ending::Finished | Ending::Shutdown) {
         let farewell = async {
             write_all(shared, &peer).await?;
-            if is_told {
+            if awaits_end {
                 socket2::SockRef::from(peer.stream()).shutdown(std::net::Shutdown::Write)?;
                 discard_until_end(reader.as_ref()).await?;
             }
