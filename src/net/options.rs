@@ -8,9 +8,9 @@ use tokio::net::TcpStream;
 /// TCP keepalive: after `idle` without traffic, `probes` probes `interval` apart; unanswered, the connection is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
-    /// Silence before the first probe; whole seconds count.
+    /// Silence before the first probe; rounded up to whole seconds.
     pub idle: Duration,
-    /// Between probes; whole seconds count.
+    /// Between probes; rounded up to whole seconds.
     pub interval: Duration,
     /// How many unanswered probes end the connection.
     pub probes: u32,
@@ -35,7 +35,9 @@ impl SocketOptions {
         stream.set_nodelay(true)?;
         let socket = SockRef::from(stream);
         if let Some(keepalive) = self.keepalive {
-            let mut wanted = TcpKeepalive::new().with_time(keepalive.idle).with_interval(keepalive.interval);
+            let mut wanted = TcpKeepalive::new()
+                .with_time(whole_seconds(keepalive.idle))
+                .with_interval(whole_seconds(keepalive.interval));
             // Windows before 10.1709 has a fixed number of probes.
             if cfg!(not(windows)) {
                 wanted = wanted.with_retries(keepalive.probes);
@@ -48,4 +50,10 @@ impl SocketOptions {
         }
         Ok(())
     }
+}
+
+/// What systems take: at least a second, and on Linux at most 32,767 of them; anything else would leave keepalive off.
+fn whole_seconds(time: Duration) -> Duration {
+    let seconds = time.as_nanos().div_ceil(1_000_000_000).clamp(1, 32_767);
+    Duration::from_secs(seconds as u64)
 }
