@@ -12,5 +12,7 @@ mod harness;
 mod operations;
 mod options;
 mod stopping;
+#[cfg(target_os = "linux")]
+mod system;
 mod wire_v1;
 mod wire_v2;

@@ -12,13 +12,18 @@ const GROWTH_BYTES_MAX: u64 = 8 << 20;
 pub struct Bystanders {
     alice: Socket,
     bob: Socket,
+    is_framed: bool,
     number: u64,
 }
 
 impl Bystanders {
     /// Registers both and lets them talk.
     pub fn new(relay: &Relay) -> Self {
-        let mut pair = Self { alice: relay.client("alice"), bob: relay.client("bob"), number: 0 };
+        let mut alice = relay.client("alice");
+        alice.send_to("alice", "raw");
+        let is_framed = alice.receive(1) != b"r";
+        alice.expect(if is_framed { "lice|3|raw" } else { "aw" });
+        let mut pair = Self { alice, bob: relay.client("bob"), is_framed, number: 0 };
         pair.talk();
         pair
     }
@@ -27,10 +32,11 @@ impl Bystanders {
     pub fn talk(&mut self) {
         self.number += 1;
         let text = format!("message {:08}", self.number);
+        let header = |name| if self.is_framed { format!("{name}|{}|", text.len()) } else { String::new() };
         self.alice.send_to("bob", &text);
-        self.bob.expect(&text);
+        self.bob.expect(header("alice") + &text);
         self.bob.send_to("alice", &text);
-        self.alice.expect(&text);
+        self.alice.expect(header("bob") + &text);
     }
 
     /// Lets the two talk during all of `trouble`, and afterwards.

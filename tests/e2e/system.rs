@@ -1,0 +1,102 @@
+//! What the options of `relay serve` ask of the system: seen from outside, where the program runs on this Linux itself.
+
+use std::time::Duration;
+
+use crate::harness::{Relay, eventually, is_native, linux};
+
+#[test]
+fn keepalive_and_user_timeout_are_set_on_the_socket() {
+    if !is_native() {
+        return println!("not run: needs the native program");
+    }
+    let options =
+        ["--keepalive=71s", "--keepalive-interval=13s", "--keepalive-probes=7", "--user-timeout=4321ms"];
+    let seen = |options: &[&str]| {
+        let relay = Relay::with(options);
+        let client = relay.client("client");
+        linux::socket_of(relay.process.id(), client.0.local_addr().unwrap())
+    };
+    let socket = seen(&options);
+    assert!(socket.keepalive().unwrap());
+    assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(71));
+    assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(13));
+    assert_eq!(socket.tcp_keepalive_retries().unwrap(), 7);
+    assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_millis(4321)));
+    assert!(socket.tcp_nodelay().unwrap());
+
+    let socket = seen(&["--keepalive=0s", "--user-timeout=0s"]);
+    assert!(!socket.keepalive().unwrap(), "0s is never");
+    assert_eq!(socket.tcp_user_timeout().unwrap().unwrap_or_default(), Duration::ZERO);
+}
+
+#[test]
+fn times_the_system_cannot_keep_exactly_do_not_switch_keepalive_off() {
+    if !is_native() {
+        return println!("not run: needs the native program");
+    }
+    for (time, seconds) in [("300ms", 1), ("1500ms", 2), ("20h", 32_767)] {
+        let relay = Relay::with(&["--keepalive", time, "--keepalive-interval", time, "--user-timeout", "9s"]);
+        let client = relay.client("client");
+        let socket = linux::socket_of(relay.process.id(), client.0.local_addr().unwrap());
+        assert!(socket.keepalive().unwrap(), "{time}");
+        assert_eq!(socket.tcp_keepalive_time().unwrap().as_secs(), seconds, "{time}");
+        assert_eq!(socket.tcp_keepalive_interval().unwrap().as_secs(), seconds, "{time}");
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(9)), "{time}");
+    }
+}
+
+#[test]
+fn backlog_is_given_to_the_system() {
+    if !is_native() || std::process::Command::new("ss").arg("-V").output().is_err() {
+        return println!("not run: needs the native program and `ss`");
+    }
+    let relay = Relay::with(&["--backlog", "7"]);
+    assert_eq!(linux::backlog(relay.address()), 7);
+}
+
+#[test]
+fn read_buffer_is_what_a_worker_reads_into() {
+    if !is_native() {
+        return println!("not run: needs the native program");
+    }
+    let relay = Relay::with(&["--read-buffer", "300MiB", "--workers", "1"]);
+    let before = linux::memory(relay.process.id(), "VmData");
+    // Twice, since the first message may come together with the name.
+    relay.client("client").sync(b"client");
+    let growth = linux::memory(relay.process.id(), "VmData") - before;
+    assert!(growth >= 300 << 20, "grew by {growth} bytes only");
+    // Room that no batch has reached costs nothing.
+    assert!(linux::memory(relay.process.id(), "VmRSS") < 50 << 20);
+}
+
+#[test]
+fn spin_keeps_a_worker_awake_after_a_short_message() {
+    if !is_native() || std::thread::available_parallelism().unwrap().get() == 1 {
+        return println!("not run: needs the native program and two processors");
+    }
+    let relay = Relay::with(&["--spin", "100s"]);
+    // Short messages to itself; without the option they are worth microseconds.
+    let mut client = relay.client("client");
+    client.sync(b"client");
+    let before = linux::processor_time(relay.process.id());
+    eventually("processor time is spent on looking", || {
+        linux::processor_time(relay.process.id()) >= before + Duration::from_millis(300)
+    });
+    let quiet = Relay::with(&["--spin", "0s"]);
+    let mut client = quiet.client("client");
+    let before = linux::processor_time(quiet.process.id());
+    (0..10).for_each(|_| client.sync(b"client"));
+    assert!(linux::processor_time(quiet.process.id()) < before + Duration::from_millis(300));
+}
+
+#[test]
+fn workers_are_threads() {
+    if !is_native() {
+        return println!("not run: needs the native program");
+    }
+    for workers in [1, 5] {
+        let relay = Relay::with(&["--workers", &workers.to_string()]);
+        let _client = relay.client("client");
+        assert_eq!(linux::threads(relay.process.id()), workers + 1, "and the first thread");
+    }
+}
