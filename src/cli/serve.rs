@@ -55,13 +55,13 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", default_value = "3s", help_heading = "Deadlines")]
     keepalive_interval: Span,
 
-    /// Unanswered questions after which the client is gone
+    /// Unanswered questions after which the client is gone (Linux goes by --user-timeout if there is one)
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=100),
         help_heading = "Deadlines")]
     keepalive_probes: u32,
 
-    /// How long sent data may stay unacknowledged (Linux); 0s: as long as the system likes
-    #[arg(long, value_name = "TIME", default_value = "15s", help_heading = "Deadlines")]
+    /// How long sent data and those questions may stay unanswered (Linux); 0s: as long as the system likes
+    #[arg(long, value_name = "TIME", default_value = "14s", help_heading = "Deadlines")]
     user_timeout: Span,
 
     /// Bytes that may wait for one client before its senders are paused

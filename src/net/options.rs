@@ -12,7 +12,7 @@ pub struct Keepalive {
     pub idle: Duration,
     /// Between probes; rounded up to whole seconds.
     pub interval: Duration,
-    /// How many unanswered probes end the connection.
+    /// How many unanswered probes end the connection. Linux goes by [`SocketOptions::user_timeout`] instead where that is set.
     pub probes: u32,
 }
 

@@ -77,15 +77,16 @@ impl Default for Config {
             // About what waking an idle processor takes on the machines it was measured on: waiting twice that long for nothing never
             // costs more than was saved.
             spin: Duration::from_micros(50),
-            // Dead after 5 + 3 x 3 = 14 s of silence, or when data stays unacknowledged for 15 s: a crashed client's name is free again
-            // well before the 30 s of silence that the protocol allows.
+            // Dead after 5 + 3 x 3 = 14 s of silence, or when data stays unacknowledged for as long: a crashed client's name is free
+            // again well before the 30 s of silence that the protocol allows. Where there is a user timeout, Linux goes by it in
+            // place of the number of probes and looks with each probe only, so the two are the same.
             socket: SocketOptions {
                 keepalive: Some(Keepalive {
                     idle: Duration::from_secs(5),
                     interval: Duration::from_secs(3),
                     probes: 3,
                 }),
-                user_timeout: Some(Duration::from_secs(15)),
+                user_timeout: Some(Duration::from_secs(14)),
             },
         }
     }

@@ -40,6 +40,23 @@ fn keepalive_frees_the_name_of_a_silent_client_whose_machine_is_gone() {
 }
 
 #[test]
+fn keepalive_and_user_timeout_together_do_too() {
+    let Some(machines) = Machines::new() else { return };
+    let relay = machines.relay(&[
+        "--idle-timeout=1h",
+        "--user-timeout=3s",
+        "--keepalive=1s",
+        "--keepalive-interval=1s",
+        "--keepalive-probes=2",
+    ]);
+    let mut dead = machines.connect_far(relay.address());
+    dead.register(b"dead");
+    let since = Instant::now();
+    machines.cut_the_cable();
+    let_go(&relay, since, Duration::from_millis(2900));
+}
+
+#[test]
 fn user_timeout_frees_the_name_of_a_client_that_acknowledges_nothing() {
     let Some(machines) = Machines::new() else { return };
     let relay = machines.relay(&["--idle-timeout=1h", "--keepalive=0s", "--user-timeout=1500ms"]);

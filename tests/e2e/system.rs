@@ -30,6 +30,21 @@ fn keepalive_and_user_timeout_are_set_on_the_socket() {
 }
 
 #[test]
+fn by_default_keepalive_and_user_timeout_give_a_dead_client_the_same_time() {
+    if !is_native() {
+        return println!("not run: needs the native program");
+    }
+    let relay = Relay::start();
+    let client = relay.client("client");
+    let socket = linux::socket_of(relay.process.id(), client.0.local_addr().unwrap());
+    let probing = socket.tcp_keepalive_interval().unwrap() * socket.tcp_keepalive_retries().unwrap();
+    let silence = socket.tcp_keepalive_time().unwrap() + probing;
+    // Any longer, and Linux would look one probe later.
+    assert_eq!(socket.tcp_user_timeout().unwrap(), Some(silence));
+    assert!(silence < Duration::from_secs(30), "sooner than the protocol's own silence");
+}
+
+#[test]
 fn times_the_system_cannot_keep_exactly_do_not_switch_keepalive_off() {
     if !is_native() {
         return println!("not run: needs the native program");
