@@ -141,7 +141,7 @@ fn the_totals_count_what_happened() {
     if is_windows() {
         return;
     }
-    let mut relay = Relay::start();
+    let relay = Relay::start();
     let mut first = relay.client("first");
     let mut second = relay.client("second");
     for number in 0..3 {
@@ -159,19 +159,57 @@ fn the_totals_count_what_happened() {
     }
     first.send_to("second", "found");
     second.expect("found");
+    has_totals(
+        relay,
+        &[
+            "joined=5",
+            "refused=2",
+            "undeliverable=7",
+            "slow_consumers=0",
+            "slow_senders=0",
+            "idle=0",
+            "protocol_errors=3",
+        ],
+    );
+}
+
+/// Stops the relay and requires these words in the line of its totals.
+fn has_totals(mut relay: Relay, wanted: &[&str]) {
     relay.process.signal("TERM");
     relay.process.expect_exit(0);
     let log = relay.process.stderr();
     let totals = log.lines().find(|line| line.contains(" totals ")).expect("the totals are logged");
-    for wanted in [
-        "joined=5",
-        "refused=2",
-        "undeliverable=7",
-        "slow_consumers=0",
-        "slow_senders=0",
-        "idle=0",
-        "protocol_errors=3",
-    ] {
-        assert!(totals.split_whitespace().any(|word| word == wanted), "{wanted}: {totals}");
+    for wanted in wanted {
+        assert!(totals.split_whitespace().any(|word| word == *wanted), "{wanted}: {totals}");
     }
+}
+
+#[test]
+fn the_totals_count_who_was_cut_and_why() {
+    if is_windows() {
+        return;
+    }
+    let relay = Relay::with(&["--idle-timeout", "300ms"]);
+    relay.client("silent").expect_closed();
+    has_totals(relay, &["joined=1", "idle=1", "slow_consumers=0", "slow_senders=0", "protocol_errors=0"]);
+
+    let relay = Relay::with(&["--write-timeout", "300ms"]);
+    let stuck = relay.client("stuck");
+    let mut sender = relay.client("sender");
+    // Only the end of the stuck client lets all of this through.
+    (0..1000).for_each(|_| sender.send_to("stuck", [b'x'; 50_000]));
+    sender.sync(b"sender");
+    has_totals(relay, &["joined=2", "idle=0", "slow_consumers=1", "slow_senders=0", "protocol_errors=0"]);
+    drop(stuck);
+
+    let relay = Relay::with(&["--min-rate-grace", "300ms"]);
+    let mut to = relay.client("to");
+    let mut slow = relay.client("slow");
+    let mut waiting = relay.client("waiting");
+    slow.send("to|1000000|part");
+    to.expect("part");
+    waiting.send_to("to", "at last");
+    to.expect("at last");
+    slow.expect_closed();
+    has_totals(relay, &["joined=3", "idle=0", "slow_consumers=0", "slow_senders=1", "protocol_errors=0"]);
 }

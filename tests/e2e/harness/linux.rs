@@ -1,6 +1,6 @@
 //! What Linux tells about a process from outside: its memory, its threads, its processor time, the options of its sockets.
 
-use std::{fs, net::SocketAddr, os::fd::OwnedFd, process::Command, time::Duration};
+use std::{fs, net::SocketAddr, process::Command, time::Duration};
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
@@ -32,7 +32,7 @@ pub fn socket_of(pid: u32, client: SocketAddr) -> socket2::Socket {
     for entry in fs::read_dir(format!("/proc/{pid}/fd")).unwrap() {
         let number = entry.unwrap().file_name().to_str().unwrap().parse().unwrap();
         let Ok(fd) = pidfd_getfd(&handle, number, PidfdGetfdFlags::empty()) else { continue };
-        let socket = socket2::Socket::from(OwnedFd::from(fd));
+        let socket = socket2::Socket::from(fd);
         if socket.peer_addr().is_ok_and(|address| address.as_socket() == Some(client)) {
             return socket;
         }
