@@ -1,9 +1,18 @@
 //! The command line: one file per command, each with its arguments and a `run`. No logic lives here, but this is where errors
 //! become sentences for people.
 
+mod completions;
+mod connect;
+mod console;
 mod failure;
 mod log;
+mod man;
+mod output;
+mod progress;
+mod recv;
+mod relay_args;
 mod runtime;
+mod send;
 mod serve;
 mod values;
 
@@ -22,6 +31,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Connect(connect::Connect),
+    Send(send::Send),
+    Recv(recv::Recv),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 impl Cli {
@@ -32,6 +46,11 @@ impl Cli {
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Serve(command) => command.run(),
+            Command::Connect(command) => command.run(),
+            Command::Send(command) => command.run(),
+            Command::Recv(command) => command.run(),
+            Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
         }
     }
 }

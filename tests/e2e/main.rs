@@ -5,6 +5,7 @@
 // What fails in a helper fails the test, as it should; and a test program has no outside to which `pub` could reach.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
+mod clients;
 #[cfg(target_os = "linux")]
 mod dead_peer;
 mod faults;

@@ -1,0 +1,60 @@
+//! `relay connect`: the interactive client.
+
+use clap::Args;
+
+use super::{Failure, console::Console, relay_args::sentence, values::Span};
+use crate::{
+    client::{Link, Mode, Running},
+    net::Target,
+    wire::Name,
+};
+
+/// Talk to others by name, interactively
+///
+/// Asks for commands: `recv` shows what has arrived, as Python shows bytes, or waits for it; `send` asks for a name and a text.
+/// The Python client clients/python/test_client.py is used in the same way.
+#[derive(Debug, Args)]
+pub(crate) struct Connect {
+    /// Name or address of the relay
+    host: String,
+
+    /// Its port
+    port: u16,
+
+    /// The name to register
+    name: Name,
+
+    /// Version 1 of a relay that runs with --delivery framed: recv shows who sent a message
+    #[arg(long, conflicts_with = "v2")]
+    framed: bool,
+
+    /// Version 2: recv shows who sent a message, and send says so when nobody has the name
+    #[arg(long)]
+    v2: bool,
+
+    /// How long connecting may take
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    connect_timeout: Span,
+}
+
+impl Connect {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let mode = match (self.framed, self.v2) {
+            (true, _) => Mode::Framed,
+            (_, true) => Mode::Session,
+            _ => Mode::Raw,
+        };
+        let relay = Target::new(self.host, self.port);
+        // The link runs on a thread of its own, so that it is kept alive while a person thinks.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime =
+            runtime.map_err(|e| Failure::new(format!("cannot start: {e}; raise the system's limits.")))?;
+        let running = runtime.block_on(async {
+            let link = Link::open(&relay, &self.name, mode, self.connect_timeout.0).await;
+            link.map(Running::start).map_err(|error| sentence(&error, &relay, &self.name))
+        })?;
+        let result = Console::new(runtime.handle().clone(), running, mode, relay, self.name).run();
+        runtime.shutdown_background();
+        result
+    }
+}

@@ -1,0 +1,261 @@
+//! `relay recv`: what arrives for a name to standard output.
+
+use std::{
+    io::{self, ErrorKind, Write, stdout},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{
+    Failure,
+    output::Output,
+    progress::Progress,
+    relay_args::{RelayArgs, sentence},
+    runtime,
+    values::Span,
+};
+use crate::{
+    client::{Event, Link, LinkError, Mode},
+    net::{Backoff, stop_signal},
+    wire::{ErrorCode, Escaped, Frame, Name},
+};
+
+/// The first and the longest pause before connecting again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+
+/// A deadline that nobody lives to see.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// Receive what is sent to a name
+///
+/// The payload of each message goes to standard output as it came. If the connection is lost, connects again by itself.
+/// Ends with 0 after --count messages, after a whole --transfer, or on Ctrl-C; with 1 when --timeout passes first.
+#[derive(Debug, Args)]
+pub(crate) struct Recv {
+    #[command(flatten)]
+    relay: RelayArgs,
+
+    /// The name to receive as
+    #[arg(long = "as", value_name = "NAME")]
+    name: Name,
+
+    /// End after so many messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "transfer")]
+    count: Option<u64>,
+
+    /// End when nothing has arrived for so long
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<Span>,
+
+    /// Only messages from this sender; others are dropped
+    #[arg(long, value_name = "NAME")]
+    from: Option<Name>,
+
+    /// End each message with a newline
+    #[arg(long, conflicts_with_all = ["json", "transfer"])]
+    lines: bool,
+
+    /// One JSON object a line: from, length, and text or hex
+    #[arg(long, conflicts_with = "transfer")]
+    json: bool,
+
+    /// Receive one transfer: everything one sender sends, up to its empty message
+    #[arg(long)]
+    transfer: bool,
+
+    /// Write to this file, which appears when everything has arrived
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Give up when no connection could be made for so long [default: never]
+    #[arg(long, value_name = "TIME")]
+    retry_for: Option<Span>,
+}
+
+/// Why receiving stopped.
+enum Stop {
+    Done,
+    Timeout,
+    Lost(LinkError),
+}
+
+/// What has been received so far, across connections.
+struct Received {
+    messages: u64,
+    bytes: u64,
+    /// The sender of the transfer that has begun.
+    sender: Option<Vec<u8>>,
+    output: Output,
+    progress: Option<Progress>,
+}
+
+impl Recv {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        runtime::block_on(async {
+            let stop = stop_signal().map_err(|e| Failure::new(format!("cannot wait for signals: {e}.")))?;
+            let output = match &self.output {
+                Some(path) => Output::file(path).map_err(|error| cannot_write(path, &error))?,
+                None => Output::Standard,
+            };
+            let progress = self.transfer.then(|| Progress::new(None));
+            let mut received = Received { messages: 0, bytes: 0, sender: None, output, progress };
+            tokio::select! {
+                result = self.receive(&mut received) => result?,
+                // Asked to stop: what came is what there is, except of a transfer.
+                _ = stop => if self.transfer {
+                    return Err(Failure::new("stopped before the transfer was complete.").with_code(1));
+                },
+            }
+            drop(received.progress.take());
+            let path = self.output.as_deref().unwrap_or(Path::new("-"));
+            received.output.finish().map_err(|error| cannot_write(path, &error))
+        })
+    }
+
+    async fn receive(&self, received: &mut Received) -> Result<(), Failure> {
+        let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+        let mut give_up = Instant::now() + self.retry_for.map_or(NEVER, |span| span.0);
+        let mut quiet = self.quiet_deadline();
+        let mut was_connected = false;
+        loop {
+            let relay = &self.relay.relay;
+            let opened = Link::open(relay, &self.name, Mode::Session, self.relay.connect_timeout()).await;
+            let lost = match opened {
+                Ok(link) => {
+                    if was_connected {
+                        tell(&format!("connected to {relay} again."));
+                    }
+                    was_connected = true;
+                    backoff.reset();
+                    match self.receive_on(link, received, &mut quiet).await? {
+                        Stop::Done => return Ok(()),
+                        Stop::Timeout => return self.timed_out(received),
+                        Stop::Lost(error) => {
+                            give_up = Instant::now() + self.retry_for.map_or(NEVER, |span| span.0);
+                            error
+                        }
+                    }
+                }
+                Err(error) => error,
+            };
+            if self.transfer && received.sender.is_some() {
+                let cause = sentence(&lost, relay, &self.name);
+                return Err(Failure::new(format!("the transfer was cut off: {cause}")));
+            }
+            // A first refusal is an answer; later the relay may only not have noticed yet that the old connection is gone.
+            let is_final = !was_connected && matches!(lost, LinkError::Refused { .. });
+            if is_final || matches!(lost, LinkError::Refused { code: ErrorCode::BadName, .. }) {
+                return Err(sentence(&lost, relay, &self.name));
+            }
+            let pause = match lost {
+                LinkError::Closing(pause) => pause + backoff.wait(),
+                _ => backoff.wait(),
+            };
+            let now = Instant::now();
+            if now + pause > give_up {
+                return Err(sentence(&lost, relay, &self.name));
+            }
+            if now + pause > quiet {
+                sleep(quiet.saturating_duration_since(now)).await;
+                return self.timed_out(received);
+            }
+            let seconds = pause.as_secs_f64();
+            tell(&format!("{} Trying again in {seconds:.1} s.", sentence(&lost, relay, &self.name)));
+            sleep(pause).await;
+        }
+    }
+
+    async fn receive_on(
+        &self,
+        mut link: Link,
+        received: &mut Received,
+        quiet: &mut Instant,
+    ) -> Result<Stop, Failure> {
+        loop {
+            let event = match timeout_at(*quiet, link.next()).await {
+                Err(_) => return Ok(Stop::Timeout),
+                Ok(Err(error)) => return Ok(Stop::Lost(error)),
+                Ok(Ok(event)) => event,
+            };
+            let Event::Message(frame) = event else { continue };
+            if self.from.as_ref().is_some_and(|from| from.as_bytes() != frame.sender) {
+                continue;
+            }
+            *quiet = self.quiet_deadline();
+            if self.take(&frame, received)? {
+                return Ok(Stop::Done);
+            }
+        }
+    }
+
+    /// Takes one message; true when it was the last.
+    fn take(&self, frame: &Frame, received: &mut Received) -> Result<bool, Failure> {
+        if self.transfer {
+            let sender = received.sender.get_or_insert_with(|| frame.sender.clone());
+            if *sender != frame.sender {
+                // Another transfer at the same time; this call receives one.
+                return Ok(false);
+            }
+            if frame.payload.is_empty() {
+                return Ok(true);
+            }
+        }
+        let bytes = if self.json { as_json(frame) } else { frame.payload.clone() };
+        let end: &[u8] = if self.lines || self.json { b"\n" } else { b"" };
+        match received.output.write(&[&bytes, end].concat()) {
+            Ok(()) => {}
+            // Whoever read our output has enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(true),
+            Err(error) => return Err(cannot_write(self.output.as_deref().unwrap_or(Path::new("-")), &error)),
+        }
+        received.messages += 1;
+        received.bytes += frame.payload.len() as u64;
+        if let Some(progress) = &received.progress {
+            progress.set(received.bytes);
+        }
+        Ok(self.count.is_some_and(|count| received.messages >= count))
+    }
+
+    fn timed_out(&self, received: &Received) -> Result<(), Failure> {
+        let wanted = match (self.count, self.transfer) {
+            (_, true) => "the end of the transfer".to_owned(),
+            (Some(count), _) => format!("{count} messages, {} came", received.messages),
+            (None, _) if received.messages > 0 => return Ok(()),
+            (None, _) => "a message".to_owned(),
+        };
+        let waited = humantime::format_duration(self.timeout.map_or(NEVER, |span| span.0));
+        Err(Failure::new(format!(
+            "nothing arrived for {waited} while waiting for {wanted}; raise --timeout."
+        )))
+    }
+
+    fn quiet_deadline(&self) -> Instant {
+        Instant::now() + self.timeout.map_or(NEVER, |span| span.0)
+    }
+}
+
+fn as_json(frame: &Frame) -> Vec<u8> {
+    let from = Escaped(&frame.sender).to_string();
+    let value = match std::str::from_utf8(&frame.payload) {
+        Ok(text) => serde_json::json!({ "from": from, "length": frame.payload.len(), "text": text }),
+        Err(_) => {
+            let hex: String = frame.payload.iter().map(|byte| format!("{byte:02x}")).collect();
+            serde_json::json!({ "from": from, "length": frame.payload.len(), "hex": hex })
+        }
+    };
+    value.to_string().into_bytes()
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    let name = if path == Path::new("-") { "standard output".to_owned() } else { path.display().to_string() };
+    Failure::new(format!("cannot write to {name}: {error}; check its folder and the space on the disk."))
+}
+
+/// One line for the person, beside what goes to standard output.
+fn tell(line: &str) {
+    let _ = stdout().flush();
+    eprintln!("relay: {line}");
+}

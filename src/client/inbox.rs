@@ -1,0 +1,180 @@
+//! A link that runs in the background of a conversation with a person: what arrives is kept until it is asked for.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::link::{Event, Link, LinkError};
+use crate::wire::FromRelay;
+
+/// What is kept for a person who does not ask for it. Beyond it the link is not read, and the senders are paused by the relay.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+
+/// What has arrived since it was last asked for.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    state: Mutex<State>,
+    changed: Notify,
+    taken: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    events: VecDeque<Event>,
+    bytes: usize,
+    ended: Option<LinkError>,
+}
+
+/// What was in the inbox.
+#[derive(Debug)]
+pub enum Arrived {
+    /// At least one event.
+    Events(Vec<Event>),
+    /// Nothing more will come.
+    Ended(LinkError),
+}
+
+/// The near side of a running link.
+#[derive(Debug)]
+pub struct Running {
+    /// What arrives.
+    pub inbox: Arc<Inbox>,
+    outgoing: mpsc::Sender<Order>,
+}
+
+#[derive(Debug)]
+struct Order {
+    dest: Vec<u8>,
+    payload: Vec<u8>,
+    done: oneshot::Sender<()>,
+}
+
+impl Running {
+    /// Runs the link in a task of the current runtime until it ends or this is dropped.
+    pub fn start(mut link: Link) -> Self {
+        let inbox = Arc::new(Inbox::default());
+        let (outgoing, mut orders) = mpsc::channel::<Order>(1);
+        let kept = Arc::clone(&inbox);
+        tokio::spawn(async move {
+            let error = loop {
+                tokio::select! {
+                    order = orders.recv() => {
+                        let Some(order) = order else { return };
+                        if let Err(error) = link.send(&order.dest, &order.payload).await {
+                            break error;
+                        }
+                        let _ = order.done.send(());
+                    }
+                    event = kept.room_for(&mut link) => match event {
+                        Ok(event) => kept.put(event),
+                        Err(error) => break error,
+                    }
+                }
+            };
+            kept.end(error);
+        });
+        Self { inbox, outgoing }
+    }
+
+    /// Sends a message; false when the link has ended.
+    pub async fn send(&self, dest: &[u8], payload: &[u8]) -> bool {
+        let (done, sent) = oneshot::channel();
+        let order = Order { dest: dest.to_vec(), payload: payload.to_vec(), done };
+        self.outgoing.send(order).await.is_ok() && sent.await.is_ok()
+    }
+}
+
+impl Inbox {
+    /// Takes everything that has arrived, or waits for something.
+    pub async fn take(&self) -> Arrived {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(arrived) = self.take_now() {
+                return arrived;
+            }
+            changed.await;
+        }
+    }
+
+    /// Takes everything that has arrived, if anything has.
+    pub fn take_now(&self) -> Option<Arrived> {
+        let mut state = self.lock();
+        if state.events.is_empty() {
+            return state.ended.take().map(|error| {
+                state.ended = Some(LinkError::Ended);
+                Arrived::Ended(error)
+            });
+        }
+        state.bytes = 0;
+        let events = state.events.drain(..).collect();
+        drop(state);
+        self.taken.notify_one();
+        Some(Arrived::Events(events))
+    }
+
+    /// Takes what there is, but only when the link has ended.
+    pub fn take_if_ended(&self) -> Option<Arrived> {
+        if self.lock().ended.is_some() { self.take_now() } else { None }
+    }
+
+    /// Waits for the relay's own word, and takes it out of the messages it came among.
+    pub async fn next_notice(&self) -> FromRelay {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(notice) = self.take_notice() {
+                return notice;
+            }
+            changed.await;
+        }
+    }
+
+    fn take_notice(&self) -> Option<FromRelay> {
+        let mut state = self.lock();
+        let at = state.events.iter().position(|event| matches!(event, Event::Control(_)))?;
+        match state.events.remove(at) {
+            Some(Event::Control(notice)) => Some(notice),
+            _ => None,
+        }
+    }
+
+    async fn room_for(&self, link: &mut Link) -> Result<Event, LinkError> {
+        while self.lock().bytes >= KEPT_BYTES_MAX {
+            self.taken.notified().await;
+        }
+        link.next().await
+    }
+
+    fn put(&self, event: Event) {
+        let mut state = self.lock();
+        match event {
+            // Raw bytes have no boundaries: what has arrived is one.
+            Event::Bytes(bytes) => {
+                state.bytes += bytes.len();
+                match state.events.back_mut() {
+                    Some(Event::Bytes(earlier)) => earlier.extend_from_slice(&bytes),
+                    _ => state.events.push_back(Event::Bytes(bytes)),
+                }
+            }
+            Event::Control(FromRelay::Pong(_)) => return,
+            event => {
+                // Even an empty message takes room.
+                state.bytes += 64 + if let Event::Message(frame) = &event { frame.payload.len() } else { 0 };
+                state.events.push_back(event);
+            }
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    fn end(&self, error: LinkError) {
+        self.lock().ended = Some(error);
+        self.changed.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

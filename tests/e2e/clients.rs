@@ -1,0 +1,354 @@
+//! The program's own clients: `relay connect`, `relay send`, `relay recv`, completions and man pages.
+
+use std::{fs, net::TcpListener, time::Instant};
+
+use predicates::prelude::*;
+
+use crate::harness::{Process, Relay, command, eventually, is_native, pattern, python, relay};
+
+/// A receiver that is registered for certain.
+fn receiver(server: &Relay, name: &str, options: &[&str]) -> Process {
+    let address = server.address().to_string();
+    let arguments = ["recv", "--relay", &address, "--as", name];
+    let process = Process::spawn(command(arguments.iter().chain(options)));
+    server.process.expect_stderr(&format!("joined name={name} "));
+    process
+}
+
+fn send(server: &Relay, arguments: &[&str]) -> assert_cmd::Command {
+    let address = server.address().to_string();
+    relay(["send", "--relay", &address].iter().chain(arguments))
+}
+
+#[test]
+fn what_is_sent_arrives_and_the_receiver_ends_after_its_count() {
+    let server = Relay::start();
+    let mut to = receiver(&server, "to", &["--count", "2"]);
+    send(&server, &["to"]).write_stdin("hello ").assert().success().stdout("");
+    send(&server, &["to", "-"]).write_stdin("world").assert().success();
+    to.expect_exit(0);
+    assert_eq!(to.stdout(), "hello world");
+}
+
+#[test]
+fn a_file_is_sent_and_a_missing_one_is_named() {
+    let server = Relay::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data");
+    fs::write(&file, pattern(100_000)).unwrap();
+    let mut to = receiver(&server, "to", &["--count", "1"]);
+    send(&server, &["to", file.to_str().unwrap()]).assert().success();
+    to.expect_exit(0);
+    assert!(to.stdout_bytes() == pattern(100_000));
+    let missing = folder.path().join("missing");
+    send(&server, &["to", missing.to_str().unwrap()])
+        .assert()
+        .code(1)
+        .stderr(predicate::str::contains("cannot read"));
+}
+
+#[test]
+fn a_name_that_nobody_has_fails_the_sender() {
+    let server = Relay::start();
+    let nobody =
+        predicate::str::contains("nobody has the name nobody").and(predicate::function(one_sentence));
+    send(&server, &["nobody"]).write_stdin("x").assert().code(1).stderr(nobody);
+}
+
+#[test]
+fn wait_gives_the_receiver_time_to_come() {
+    let server = Relay::start();
+    let address = server.address().to_string();
+    let mut sender =
+        Process::spawn(command(["send", "--relay", &address, "--wait", "60s", "--as", "from", "late"]));
+    sender.write("patience");
+    sender.close_stdin();
+    server.process.expect_stderr("joined name=from ");
+    let mut to = receiver(&server, "late", &["--count", "1"]);
+    to.expect_exit(0);
+    sender.expect_exit(0);
+    assert_eq!(to.stdout(), "patience");
+}
+
+#[test]
+fn larger_data_is_a_transfer_that_arrives_whole_under_its_name() {
+    let server = Relay::start();
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+    fs::write(&from, pattern(5_000_000)).unwrap();
+    let mut receiver = receiver(&server, "to", &["--transfer", "--output", to.to_str().unwrap()]);
+    send(&server, &["to", from.to_str().unwrap(), "--chunk", "64KiB"]).assert().success();
+    receiver.expect_exit(0);
+    assert!(fs::read(&to).unwrap() == pattern(5_000_000));
+    assert_eq!(receiver.stdout(), "");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no partial file is left");
+}
+
+#[test]
+fn chunk_cuts_and_the_limit_of_the_relay_is_kept() {
+    let server = Relay::with(&["--max-message", "4B"]);
+    // Five messages of four bytes or less and the empty one.
+    let mut to = receiver(&server, "to", &["--count", "6", "--lines"]);
+    send(&server, &["to"]).write_stdin("abcdefgh").assert().success();
+    send(&server, &["to", "--chunk", "2B"]).write_stdin("ijkl").assert().success();
+    to.expect_exit(0);
+    assert_eq!(to.stdout(), "abcd\nefgh\n\nij\nkl\n\n");
+}
+
+#[test]
+fn a_cut_off_transfer_fails_and_leaves_no_file() {
+    let mut server = Relay::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let mut to = receiver(&server, "to", &["--transfer", "--output", path.to_str().unwrap()]);
+    let mut from = server.client("from");
+    from.send_to("to", pattern(1000));
+    from.sync(b"from");
+    let part_is_there =
+        || fs::read_dir(folder.path()).unwrap().flatten().any(|file| file.metadata().unwrap().len() == 1000);
+    eventually("the first part is on the disk", part_is_there);
+    server.process.kill();
+    to.expect_exit(1);
+    assert!(!path.exists());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn lines_are_messages_in_both_directions() {
+    let server = Relay::start();
+    let mut to = receiver(&server, "to", &["--count", "3", "--lines"]);
+    send(&server, &["to", "--lines"]).write_stdin("one\ntwo\r\nthree").assert().success();
+    to.expect_exit(0);
+    assert_eq!(to.stdout(), "one\ntwo\nthree\n");
+}
+
+#[test]
+fn json_says_who_and_how_long() {
+    let server = Relay::start();
+    let mut to = receiver(&server, "to", &["--count", "2", "--json"]);
+    send(&server, &["to", "--as", "from"]).write_stdin("hé").assert().success();
+    send(&server, &["to", "--as", "from"]).write_stdin(&b"\xff\x00"[..]).assert().success();
+    to.expect_exit(0);
+    let lines: Vec<serde_json::Value> =
+        to.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0], serde_json::json!({"from": "from", "length": 3, "text": "hé"}));
+    assert_eq!(lines[1], serde_json::json!({"from": "from", "length": 2, "hex": "ff00"}));
+}
+
+#[test]
+fn from_drops_what_others_send() {
+    let server = Relay::start();
+    let mut to = receiver(&server, "to", &["--count", "1", "--from", "friend"]);
+    send(&server, &["to", "--as", "stranger"]).write_stdin("no").assert().success();
+    send(&server, &["to", "--as", "friend"]).write_stdin("yes").assert().success();
+    to.expect_exit(0);
+    assert_eq!(to.stdout(), "yes");
+}
+
+#[test]
+fn the_timeout_fails_when_something_is_missing_and_succeeds_otherwise() {
+    let server = Relay::start();
+    let mut nothing = receiver(&server, "nothing", &["--timeout", "300ms"]);
+    nothing.expect_exit(1);
+    assert!(nothing.stderr().contains("nothing arrived for 300ms"));
+    let mut some = receiver(&server, "some", &["--timeout", "1s"]);
+    send(&server, &["some"]).write_stdin("enough").assert().success();
+    some.expect_exit(0);
+    assert_eq!(some.stdout(), "enough");
+}
+
+#[test]
+fn a_taken_name_is_an_answer_not_a_reason_to_retry() {
+    let server = Relay::start();
+    let _holder = server.client("name");
+    let address = server.address().to_string();
+    relay(["recv", "--relay", &address, "--as", "name"])
+        .assert()
+        .code(1)
+        .stderr(predicate::str::contains("the name name is taken").and(predicate::function(one_sentence)));
+    send(&server, &["x", "--as", "name"]).write_stdin("").assert().code(1);
+}
+
+#[test]
+fn the_receiver_comes_back_by_itself_when_the_relay_does() {
+    let mut server = Relay::start();
+    let address = server.address().to_string();
+    let mut to = receiver(&server, "to", &["--count", "2"]);
+    send(&server, &["to"]).write_stdin("before ").assert().success();
+    to.expect_stdout("before ");
+    server.process.kill();
+    to.expect_stderr("Trying again in");
+    let server = Relay::listening(&address, &[]);
+    to.expect_stderr("again.");
+    send(&server, &["to", "--wait", "20s"]).write_stdin("after").assert().success();
+    to.expect_exit(0);
+    assert_eq!(to.stdout(), "before after");
+}
+
+#[test]
+fn retry_for_bounds_the_attempts() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let since = Instant::now();
+    relay(["recv", "--relay", &free, "--as", "to", "--retry-for", "700ms"])
+        .assert()
+        .code(1)
+        .stderr(predicate::str::contains("refused the connection"));
+    assert!(since.elapsed().as_millis() < 15_000, "not for ever");
+}
+
+#[test]
+fn the_relay_is_named_by_the_environment_too() {
+    let server = Relay::start();
+    let mut to = receiver(&server, "to", &["--count", "1"]);
+    relay(["send", "to"])
+        .env("RELAY_ADDR", server.address().to_string())
+        .write_stdin("hi")
+        .assert()
+        .success();
+    to.expect_exit(0);
+    relay(["send", "to"]).assert().code(2).stderr(predicate::str::contains("--relay"));
+}
+
+#[test]
+fn failures_to_connect_are_one_sentence_each() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let cases: [(&[&str], &str); 3] = [
+        (&["send", "x", "--relay", &free], "refused the connection"),
+        (&["send", "x", "--relay", "no-such-host.invalid:1"], "was not found"),
+        (&["send", "x", "--relay", &free, "--connect-timeout", "5s"], "refused the connection"),
+    ];
+    for (arguments, part) in cases {
+        let sentence = predicate::str::contains(part).and(predicate::function(one_sentence));
+        relay(arguments).write_stdin("x").assert().code(1).stderr(sentence);
+    }
+}
+
+#[test]
+fn a_server_that_never_answers_is_given_up_after_the_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener.local_addr().unwrap().to_string();
+    relay(["send", "x", "--relay", &silent, "--connect-timeout", "300ms"])
+        .write_stdin("x")
+        .assert()
+        .code(1)
+        .stderr(predicate::str::contains("did not answer"));
+}
+
+fn one_sentence(text: &str) -> bool {
+    text.lines().count() == 1 && text.starts_with("relay: ") && text.trim_end().ends_with('.')
+}
+
+/// `relay connect` as `name` with further options.
+fn console(server: &Relay, name: &str, options: &[&str]) -> Process {
+    let port = server.port();
+    let process = Process::spawn(command(["connect", "127.0.0.1", &port, name].iter().chain(options)));
+    server.process.expect_stderr(&format!("joined name={name} "));
+    process
+}
+
+#[test]
+fn the_interactive_client_talks_as_the_python_one_does() {
+    let server = Relay::start();
+    let mut rust = console(&server, "device_a", &[]);
+    let mut other =
+        Process::spawn(python("clients/python/test_client.py", ["127.0.0.1", &server.port(), "device_b"]));
+    server.process.expect_stderr("joined name=device_b ");
+    rust.expect_stdout("Command > ");
+    rust.write("send\n");
+    rust.expect_stdout("Dest name > ");
+    rust.write("device_b\n");
+    rust.expect_stdout("Data > ");
+    rust.write("it's é\n");
+    other.write("recv\n");
+    other.expect_stdout("b\"it's \\xc3\\xa9\"");
+    other.write("send\ndevice_a\nback again\n");
+    rust.write("recv\n");
+    rust.expect_stdout("b'back again'\nCommand > ");
+    // What arrived while nobody asked is kept.
+    let mut raw = server.client("raw");
+    raw.send_to("device_a", "one");
+    raw.sync(b"raw");
+    raw.send_to("device_a", "two");
+    raw.sync(b"raw");
+    rust.write("recv\n");
+    rust.expect_stdout("b'one");
+    rust.write("dance\nhelp\nquit\n");
+    rust.expect_exit(0);
+    assert!(rust.stdout().contains("There is no command 'dance'"));
+    other.write("quit\n");
+    other.expect_exit(0);
+}
+
+#[test]
+fn framed_and_version_2_show_the_sender_and_version_2_who_is_missing() {
+    for (delivery, option) in [("framed", "--framed"), ("raw", "--v2")] {
+        let server = Relay::with(&["--delivery", delivery]);
+        let mut a = console(&server, "a", &[option]);
+        let mut b = server.client("b");
+        b.send_to("a", "hello");
+        b.sync(b"b");
+        a.write("recv\n");
+        a.expect_stdout("b: b'hello'");
+        if option == "--v2" {
+            a.write("send\nnobody\nx\n");
+            a.expect_stdout("Nobody has the name 'nobody'");
+        }
+        // The end of the input is a way to leave.
+        a.close_stdin();
+        a.expect_exit(0);
+    }
+}
+
+#[test]
+fn the_interactive_client_says_why_it_cannot_go_on() {
+    let mut server = Relay::start();
+    let _holder = server.client("taken");
+    let mut second = Process::spawn(command(["connect", "127.0.0.1", &server.port(), "taken"]));
+    second.write("recv\n");
+    second.expect_exit(1);
+    assert!(second.stderr().contains("most likely the name taken is taken"), "{}", second.stderr());
+    let mut cut = console(&server, "cut", &[]);
+    cut.expect_stdout("Command > ");
+    cut.write("send\n|\nx\n");
+    cut.expect_stdout("That is no name");
+    server.process.kill();
+    cut.write("recv\n");
+    cut.expect_exit(1);
+    assert!(cut.stderr().contains("ended the connection"), "{}", cut.stderr());
+}
+
+#[test]
+fn a_terminal_has_line_editing_history_and_a_progress_bar() {
+    if !is_native() {
+        return;
+    }
+    let server = Relay::start();
+    let mut b = server.client("b");
+    let program = command([""; 0]).get_program().to_owned();
+    let driver = |case: &str| {
+        let arguments = [case.as_ref(), program.as_os_str(), server.port().as_ref()]
+            .map(|a: &std::ffi::OsStr| a.to_owned());
+        Process::spawn(python("tests/e2e/python/terminal.py", arguments))
+    };
+    let mut editing = driver("editing");
+    editing.expect_exit(0);
+    // Typed with mistakes, which were corrected by backspace and arrows; then repeated from the history.
+    b.expect("hello worldhello world");
+    let receiver = receiver(&server, "sink", &[]);
+    let mut progress = driver("progress");
+    progress.expect_exit(0);
+    drop(receiver);
+}
+
+#[test]
+fn completions_and_man_pages_know_every_command() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        relay(["completions", shell]).assert().success().stdout(predicate::str::contains("recv"));
+    }
+    relay(["man"]).assert().success().stdout(predicate::str::contains(".TH relay 1"));
+    let folder = tempfile::tempdir().unwrap();
+    relay(["man", folder.path().to_str().unwrap()]).assert().success();
+    for page in ["relay.1", "relay-serve.1", "relay-connect.1", "relay-send.1", "relay-recv.1"] {
+        assert!(folder.path().join(page).is_file(), "{page}");
+    }
+}

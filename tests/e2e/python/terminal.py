@@ -1,0 +1,92 @@
+"""Runs the program on a terminal of its own: terminal.py CASE PROGRAM PORT. Standard library only."""
+
+import os
+import pty
+import select
+import sys
+import time
+
+DEADLINE = 20
+
+
+class Terminal:
+    """A program whose three standard streams are a terminal."""
+
+    def __init__(self, *command):
+        self.pid, self.file = pty.fork()
+        if self.pid == 0:
+            os.environ["TERM"] = "xterm"
+            os.execv(command[0], command)
+        self.shown = b""
+
+    def expect(self, part):
+        """Waits until `part` has been shown, and forgets what was shown up to it."""
+        deadline = time.monotonic() + DEADLINE
+        while part not in self.shown:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.file], [], [], left)[0]:
+                sys.exit(f"never showed {part!r}, only {self.shown!r}")
+            try:
+                self.shown += os.read(self.file, 65536)
+            except OSError:
+                sys.exit(f"ended before it showed {part!r}: {self.shown!r}")
+        self.shown = self.shown.split(part, 1)[1]
+
+    def type(self, keys):
+        os.write(self.file, keys)
+
+    def end(self):
+        """Reads to the end and gives all that was still shown, and the exit code."""
+        try:
+            while True:
+                piece = os.read(self.file, 65536)
+                if not piece:
+                    break
+                self.shown += piece
+        except OSError:
+            pass
+        return self.shown, os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def editing(program, port):
+    terminal = Terminal(program, "connect", "127.0.0.1", port, "typist")
+    left, up, backspace = b"\x1b[D", b"\x1b[A", b"\x7f"
+    terminal.expect(b"Command > ")
+    terminal.type(b"senx" + backspace + b"d\r")
+    terminal.expect(b"Dest name > ")
+    terminal.type(b"b\r")
+    terminal.expect(b"Data > ")
+    terminal.type(b"helo world" + left * 7 + b"l\r")
+    terminal.expect(b"Command > ")
+    # The same three lines from the history.
+    terminal.type(up * 3 + b"\r")
+    terminal.expect(b"Dest name > ")
+    terminal.type(up * 3 + b"\r")
+    terminal.expect(b"Data > ")
+    terminal.type(up * 3 + b"\r")
+    terminal.expect(b"Command > ")
+    # Ctrl-C ends the waiting, not the program.
+    terminal.type(b"recv\r")
+    terminal.expect(b"recv")
+    terminal.expect(b"\n")
+    time.sleep(0.2)  # Nothing is shown while it waits, so nothing can be waited for.
+    terminal.type(b"\x03")
+    terminal.expect(b"Command > ")
+    terminal.type(b"quit\r")
+    assert terminal.end()[1] == 0
+
+
+def progress(program, port):
+    relay = f"127.0.0.1:{port}"
+    source = __file__ + ".data"
+    with open(source, "wb") as file:
+        file.truncate(64 << 20)
+    try:
+        shown, code = Terminal(program, "send", "--relay", relay, "sink", source).end()
+        assert code == 0, (code, shown)
+        assert b"%" in shown and b"MiB" in shown, shown
+    finally:
+        os.remove(source)
+
+
+{"editing": editing, "progress": progress}[sys.argv[1]](sys.argv[2], sys.argv[3])
