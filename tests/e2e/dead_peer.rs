@@ -12,9 +12,7 @@ const SLACK: Duration = Duration::from_secs(6);
 
 /// Waits until the relay has let go of `dead`, and requires that this took from `least` on and not much longer.
 fn let_go(relay: &Relay, since: Instant, least: Duration) {
-    relay.process.wait_stderr("the end of the dead client", |log| {
-        log.lines().any(|line| line.contains("left") && line.contains("name=dead")).then_some(())
-    });
+    relay.logged(&["left", "name=dead"]);
     let took = since.elapsed();
     assert!(took >= least && took < least + SLACK, "{took:?} in place of {least:?}");
 }

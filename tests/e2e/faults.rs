@@ -7,13 +7,6 @@ use std::{
 
 use crate::harness::{DEADLINE, Relay, Socket, beside_bystanders, frame};
 
-/// Waits for a line of the log that has all these words.
-fn logged(relay: &Relay, words: &[&str]) {
-    relay.process.wait_stderr(&format!("{words:?} in one line"), |log| {
-        log.lines().any(|line| words.iter().all(|word| line.contains(word))).then_some(())
-    });
-}
-
 fn local(socket: &Socket) -> String {
     format!("address={}", socket.0.local_addr().unwrap())
 }
@@ -45,8 +38,8 @@ fn silence() {
         let mut client = relay.client("client");
         stranger.expect_closed();
         client.expect_closed();
-        logged(&relay, &["refused", &local(&stranger), "it did not register in time"]);
-        logged(&relay, &["disconnected", "name=client", &local(&client), "it was silent for too long"]);
+        relay.logged(&["refused", &local(&stranger), "it did not register in time"]);
+        relay.logged(&["disconnected", "name=client", &local(&client), "it was silent for too long"]);
     });
 }
 
@@ -59,12 +52,12 @@ fn one_byte_now_and_then() {
         let since = Instant::now();
         let sent = drip(&mut stranger, std::iter::repeat_n(b'n', 200), Duration::from_millis(100));
         assert!(since.elapsed() >= Duration::from_millis(500) && sent < 100, "{sent} bytes");
-        logged(&relay, &["refused", &local(&stranger), "it did not register in time"]);
+        relay.logged(&["refused", &local(&stranger), "it did not register in time"]);
         // A header that never ends, once registered: it is not idle, but no header is that long.
         let mut client = relay.client("client");
         let sent = drip(&mut client, std::iter::repeat(b'n'), Duration::from_millis(10));
         assert!(sent >= 256, "{sent} bytes");
-        logged(&relay, &["disconnected", "name=client", "a name longer than 255 bytes"]);
+        relay.logged(&["disconnected", "name=client", "a name longer than 255 bytes"]);
         // A message that comes that slowly is a message.
         let mut from = relay.client("from");
         let mut to = relay.client("to");
@@ -90,8 +83,8 @@ fn a_megabyte_without_a_separator() {
         let _ = client.0.write_all(&garbage);
         stranger.expect_closed();
         client.expect_closed();
-        logged(&relay, &["refused", &local(&stranger), "the name is longer than 255 bytes"]);
-        logged(&relay, &["disconnected", "name=client", &local(&client), "a name longer than 255 bytes"]);
+        relay.logged(&["refused", &local(&stranger), "the name is longer than 255 bytes"]);
+        relay.logged(&["disconnected", "name=client", &local(&client), "a name longer than 255 bytes"]);
     });
 }
 
@@ -110,12 +103,12 @@ fn an_empty_name() {
             stranger.send(bytes);
             assert_eq!(stranger.control()["error"]["code"], "bad_frame", "{bytes}");
             stranger.expect_closed();
-            logged(&relay, &["refused", &local(&stranger), why]);
+            relay.logged(&["refused", &local(&stranger), why]);
         }
         let mut stranger = relay.connect();
         stranger.send(frame(b"", br#"{"hello":2,"register":""}"#));
         assert_eq!(stranger.control()["error"]["code"], "bad_name");
-        logged(&relay, &["refused", &local(&stranger), "the name is empty"]);
+        relay.logged(&["refused", &local(&stranger), "the name is empty"]);
     });
 }
 
@@ -127,11 +120,11 @@ fn a_name_of_256_bytes() {
         let mut stranger = relay.connect();
         stranger.send([&[b'n'; 256][..], b"|"].concat());
         stranger.expect_closed();
-        logged(&relay, &["refused", &local(&stranger), "the name is longer than 255 bytes"]);
+        relay.logged(&["refused", &local(&stranger), "the name is longer than 255 bytes"]);
         let mut client = relay.client("client");
         client.send(frame(&[b'n'; 256], b"x"));
         client.expect_closed();
-        logged(&relay, &["disconnected", "name=client", "a name longer than 255 bytes"]);
+        relay.logged(&["disconnected", "name=client", "a name longer than 255 bytes"]);
         longest.sync(&[b'n'; 255]);
     });
 }
@@ -144,65 +137,12 @@ fn ten_thousand_digits() {
             let mut client = relay.client(format!("client{digit}"));
             let _ = client.0.write_all(format!("alice|{}", digit.repeat(10_000)).as_bytes());
             client.expect_closed();
-            logged(&relay, &["disconnected", &format!("name=client{digit}"), "protocol error: a length"]);
+            relay.logged(&["disconnected", &format!("name=client{digit}"), "protocol error: a length"]);
         }
         let mut stranger = relay.connect();
         let _ = stranger.0.write_all(format!("|{}", "1".repeat(10_000)).as_bytes());
         stranger.receive_all();
-        logged(&relay, &["refused", &local(&stranger), "a length of more than 20 digits"]);
-    });
-}
-
-/// A thousand clients announce 4 GB each, to `to`, and send one byte of it.
-fn a_thousand_announcements(relay: &Relay, to: &str) -> Vec<Socket> {
-    tcp_relay::net::raise_descriptor_limit();
-    let mut clients = Vec::new();
-    for number in 0..1000 {
-        let mut client = relay.connect();
-        client.send(format!("client{number}|{to}|4294967296|x"));
-        clients.push(client);
-    }
-    // The last one is also the last to be heard of; the message to itself of yet another follows it.
-    relay.process.wait_stderr("a thousand clients", |log| {
-        (log.lines().filter(|line| line.contains("joined") && line.contains("name=client")).count() == 1000)
-            .then_some(())
-    });
-    relay.client("last").sync(b"last");
-    clients
-}
-
-#[test]
-fn four_gigabytes_announced_a_thousand_times_to_nobody() {
-    let relay = Relay::start();
-    beside_bystanders(&relay, || {
-        drop(a_thousand_announcements(&relay, "nobody"));
-    });
-}
-
-#[test]
-fn four_gigabytes_announced_a_thousand_times_to_one_recipient() {
-    let relay = Relay::start();
-    let mut to = relay.client("to");
-    beside_bystanders(&relay, || {
-        let clients = a_thousand_announcements(&relay, "to");
-        // The first holds the recipient, the others wait; each that leaves makes room for the next.
-        to.expect("x");
-        drop(clients);
-        to.expect("x".repeat(999));
-        to.sync(b"to");
-    });
-}
-
-#[test]
-fn four_gigabytes_announced_a_thousand_times_with_framed_delivery() {
-    let relay = Relay::with(&["--delivery", "framed"]);
-    let mut to = relay.client("to");
-    beside_bystanders(&relay, || {
-        for mut client in a_thousand_announcements(&relay, "to") {
-            client.expect_closed();
-        }
-        logged(&relay, &["disconnected", "name=client999", "4294967296 bytes is over the limit"]);
-        to.sync(b"to");
+        relay.logged(&["refused", &local(&stranger), "a length of more than 20 digits"]);
     });
 }
 
@@ -268,43 +208,8 @@ fn binary_names_and_names_that_steer_a_terminal() {
         one.expect(steering);
         other.send("x|?|");
         other.expect_closed();
-        logged(&relay, &["disconnected", r"name=\u{1b}[2J\u{1b}]0;owned\u{7}\r\n", &local(&other)]);
+        relay.logged(&["disconnected", r"name=\u{1b}[2J\u{1b}]0;owned\u{7}\r\n", &local(&other)]);
     });
     let log = relay.log_at_end();
     assert!(!log.contains(|c: char| c.is_control() && c != '\n'), "{log:?}");
-}
-
-#[test]
-#[cfg(target_os = "linux")]
-fn a_flood_of_connections_past_the_descriptor_limit() {
-    use crate::harness::{Process, announced, command, eventually, is_native};
-    if !is_native() {
-        return println!("not run: needs the native program");
-    }
-    let relay = command(["serve", "--listen", "127.0.0.1:0", "--register-timeout", "1h"]);
-    let mut limited = std::process::Command::new("sh");
-    limited.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]).arg(relay.get_program()).args(relay.get_args());
-    limited.env_remove("RELAY_LOG");
-    let relay = Relay::from_process(Process::spawn(limited), announced);
-    let starved = "cannot accept connections for now; those that exist go on";
-    beside_bystanders(&relay, || {
-        tcp_relay::net::raise_descriptor_limit();
-        let flood: Vec<Socket> = (0..200).map(|_| relay.connect()).collect();
-        logged(&relay, &["WARN", starved, "error="]);
-        // It tries again every now and then, which is neither logged again nor a busy loop.
-        let id = relay.process.id();
-        let since = Instant::now();
-        let before = crate::harness::linux::processor_time(id);
-        let mut late = relay.connect();
-        late.send("late|late|4|here");
-        late.0.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
-        assert!(late.0.read(&mut [0]).is_err(), "there is no room for it yet");
-        assert_eq!(relay.process.stderr().matches(starved).count(), 1);
-        assert!(crate::harness::linux::processor_time(id) <= before + since.elapsed() * 2);
-        drop(flood);
-        late.0.set_read_timeout(Some(*DEADLINE)).unwrap();
-        late.expect("here");
-        logged(&relay, &["accepting connections again"]);
-    });
-    eventually("new clients get in", || relay.client("new").0.peer_addr().is_ok());
 }

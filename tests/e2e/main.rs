@@ -12,6 +12,7 @@ mod faults;
 mod harness;
 mod operations;
 mod options;
+mod overload;
 mod stopping;
 #[cfg(target_os = "linux")]
 mod system;

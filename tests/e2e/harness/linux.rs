@@ -26,6 +26,17 @@ pub fn processor_time(pid: u32) -> Duration {
     Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
 }
 
+/// How often threads of the process gave way to other programs while they had something to do.
+pub fn yields(pid: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
+    let statuses = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("status")).ok());
+    let counts = statuses.filter_map(|status| {
+        let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"))?;
+        line.trim().parse::<u64>().ok()
+    });
+    counts.sum()
+}
+
 /// The process's own end of its connection with `client`: the very socket, so that its options can be read.
 pub fn socket_of(pid: u32, client: SocketAddr) -> socket2::Socket {
     let handle = pidfd_open(Pid::from_raw(pid as i32).unwrap(), PidfdFlags::empty()).unwrap();

@@ -17,7 +17,9 @@ pub use bystanders::beside_bystanders;
 #[cfg(target_os = "linux")]
 pub use netns::Machines;
 pub use process::{Process, eventually};
-pub use program::{command, file, is_native, is_windows, python, relay};
+pub use program::{command, is_windows, python, relay};
+#[cfg(target_os = "linux")]
+pub use program::{file, is_native};
 pub use server::{Relay, addresses, announced};
 pub use socket::{Socket, frame};
 

@@ -19,10 +19,9 @@ pub fn is_windows() -> bool {
 }
 
 /// Whether the program runs on this Linux itself, so that `/proc`, signals and limits mean the program and not its runner.
+#[cfg(target_os = "linux")]
 pub fn is_native() -> bool {
-    cfg!(target_os = "linux")
-        && !is_windows()
-        && std::env::var_os("RELAY_RUNNER").is_none_or(|r| r.is_empty())
+    !is_windows() && std::env::var_os("RELAY_RUNNER").is_none_or(|r| r.is_empty())
 }
 
 /// The program under test with `args`, behind its runner, to be spawned by the caller.

@@ -34,6 +34,13 @@ impl Relay {
         Self { process, address }
     }
 
+    /// Waits for a line of the log that has all these words.
+    pub fn logged(&self, words: &[&str]) {
+        self.process.wait_stderr(&format!("{words:?} in one line"), |log| {
+            log.lines().any(|line| words.iter().all(|word| line.contains(word))).then_some(())
+        });
+    }
+
     /// Ends it and gives all that it logged.
     pub fn log_at_end(mut self) -> String {
         self.process.kill();
