@@ -51,7 +51,7 @@ pub(super) struct Console {
 /// Ctrl-C, outside the line editor.
 #[derive(Default)]
 struct Interrupt {
-    /// `recv` waits; Ctrl-C ends the waiting, not the program.
+    /// Ctrl-C gives up a command, not the program: always on a terminal, elsewhere while `recv` waits.
     is_expected: AtomicBool,
     raised: Notify,
 }
@@ -74,7 +74,9 @@ impl Console {
         let is_terminal = stdin().is_terminal() && stdout().is_terminal();
         let editor = is_terminal.then(DefaultEditor::new).and_then(Result::ok);
         let input = editor.map_or(Input::Lines, |editor| Input::Editor(Box::new(editor)));
-        Self { handle, link, mode, relay, name, since: Instant::now(), input, interrupt: Arc::default() }
+        let interrupt = Arc::new(Interrupt::default());
+        interrupt.is_expected.store(matches!(input, Input::Editor(_)), SeqCst);
+        Self { handle, link, mode, relay, name, since: Instant::now(), input, interrupt }
     }
 
     /// Obeys commands until there are no more.
@@ -108,6 +110,7 @@ impl Console {
     }
 
     fn recv(&mut self) -> Result<(), Failure> {
+        let is_editor = matches!(self.input, Input::Editor(_));
         self.interrupt.is_expected.store(true, SeqCst);
         let inbox = Arc::clone(&self.link.inbox);
         let arrived = self.handle.block_on(async {
@@ -117,7 +120,7 @@ impl Console {
                 () = self.interrupt.raised.notified() => None,
             }
         });
-        self.interrupt.is_expected.store(false, SeqCst);
+        self.interrupt.is_expected.store(is_editor, SeqCst);
         match arrived {
             Some(Arrived::Events(events)) => {
                 events.iter().for_each(|event| self.show(event));
@@ -151,8 +154,19 @@ impl Console {
                 return Ok(());
             }
         };
-        if !self.handle.block_on(self.link.send(dest.as_bytes(), data.as_bytes())) {
-            return self.check_end();
+        let sent = self.handle.block_on(async {
+            tokio::select! {
+                sent = self.link.send(dest.as_bytes(), data.as_bytes()) => Some(sent),
+                () = self.interrupt.raised.notified() => None,
+            }
+        });
+        match sent {
+            Some(true) => {}
+            Some(false) => return self.check_end(),
+            None => {
+                self.say("The recipient reads too slowly; the message goes out when it does.");
+                return Ok(());
+            }
         }
         if self.mode == Mode::Session {
             self.show_notice();

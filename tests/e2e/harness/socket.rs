@@ -31,6 +31,23 @@ impl Socket {
         self.send(frame(dest.as_ref(), payload.as_ref()));
     }
 
+    /// Sends the same message until nothing more is taken for a while, and says how many bytes of it were; a frame may be cut.
+    pub fn flood(&mut self, dest: &str, payload: &[u8]) -> usize {
+        let message = frame(dest.as_bytes(), payload);
+        let paused = std::time::Duration::from_millis(300);
+        self.0.set_write_timeout(Some(paused)).unwrap();
+        let mut sent = 0;
+        loop {
+            match self.0.write(&message[sent % message.len()..]) {
+                Ok(n) => sent += n,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+                Err(error) => panic!("{error} while flooding"),
+            }
+        }
+        self.0.set_write_timeout(Some(*DEADLINE)).unwrap();
+        sent
+    }
+
     /// Sends the name, then a message to itself, and waits for it: version 1 gives no other sign of a registration.
     pub fn register(&mut self, name: &[u8]) {
         self.send([name, b"|"].concat());

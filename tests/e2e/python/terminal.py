@@ -19,6 +19,19 @@ class Terminal:
             os.execv(command[0], command)
         self.shown = b""
 
+    def interrupt_until(self, part):
+        """Presses Ctrl-C until `part` is shown: nothing shows when the program has begun to wait for it."""
+        for _ in range(DEADLINE // 2):
+            # A second Ctrl-C would throw away what is typed next, so each is given time.
+            self.type(b"\x03")
+            deadline = time.monotonic() + 2
+            while (left := deadline - time.monotonic()) > 0 and select.select([self.file], [], [], left)[0]:
+                self.shown += os.read(self.file, 65536)
+                if part in self.shown:
+                    self.shown = b""
+                    return
+        sys.exit(f"Ctrl-C never led to {part!r}, only {self.shown!r}")
+
     def expect(self, part):
         """Waits until `part` has been shown, and forgets what was shown up to it."""
         deadline = time.monotonic() + DEADLINE
@@ -69,9 +82,7 @@ def editing(program, port):
     terminal.type(b"recv\r")
     terminal.expect(b"recv")
     terminal.expect(b"\n")
-    time.sleep(0.2)  # Nothing is shown while it waits, so nothing can be waited for.
-    terminal.type(b"\x03")
-    terminal.expect(b"Command > ")
+    terminal.interrupt_until(b"Command > ")
     terminal.type(b"quit\r")
     assert terminal.end()[1] == 0
 
