@@ -5,6 +5,7 @@ mod completions;
 mod connect;
 mod console;
 mod failure;
+mod lab;
 mod log;
 mod man;
 mod output;
@@ -36,6 +37,7 @@ enum Command {
     Recv(recv::Recv),
     Completions(completions::Completions),
     Man(man::Man),
+    Lab(lab::Lab),
 }
 
 impl Cli {
@@ -51,6 +53,7 @@ impl Cli {
             Command::Recv(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
+            Command::Lab(command) => command.run(),
         }
     }
 }

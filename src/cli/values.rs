@@ -6,6 +6,11 @@ use std::{
     time::Duration,
 };
 
+use crate::lab::network::Rate;
+
+/// The longest span of time.
+const SPAN_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// A span of time such as `500ms`, `3s` or `1m 30s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
@@ -15,7 +20,9 @@ impl FromStr for Span {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = |_| format!("`{text}` is not a time such as 500ms, 3s or 2m");
-        humantime::parse_duration(text).map(Self).map_err(wrong)
+        let time = humantime::parse_duration(text).map_err(wrong)?;
+        // Clocks cannot be added to without limit.
+        if time > SPAN_MAX { Err(format!("`{text}` is more than a year")) } else { Ok(Self(time)) }
     }
 }
 
@@ -28,15 +35,54 @@ pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| format!("`{text}` is not an address and a port such as 0.0.0.0:8080 or [::]:8080"))
 }
 
+/// Units of a rate, in bits per second.
+const RATE_UNITS: [(&str, f64); 4] = [("kbit", 1e3), ("mbit", 1e6), ("gbit", 1e9), ("bit", 1.0)];
+
+/// A rate such as `1mbit`, `56kbit` or `2.5gbit/s`.
+pub(crate) fn rate(text: &str) -> Result<Rate, String> {
+    let wrong = || format!("`{text}` is not a rate such as 56kbit, 1mbit or 2.5gbit");
+    let lower = text.trim().to_ascii_lowercase();
+    let lower = lower.strip_suffix("/s").unwrap_or(&lower);
+    let mut units = RATE_UNITS.iter();
+    let (number, unit) = units
+        .find_map(|(unit, bits)| Some((lower.strip_suffix(unit)?.trim_end(), bits)))
+        .ok_or_else(wrong)?;
+    // Digits and a point; `parse` would also take signs, exponents and `inf`.
+    if !number.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return Err(wrong());
+    }
+    let bits = number.parse::<f64>().map_err(|_| wrong())? * unit;
+    // The cast saturates: faster than any network is as good as the fastest.
+    Rate::from_bits_per_second(bits as u64)
+        .ok_or_else(|| format!("`{text}` is less than 8bit, a byte a second"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_are_bits_per_second() {
+        for (text, bits) in [
+            ("8bit", 8),
+            ("56kbit", 56_000),
+            ("1mbit", 1_000_000),
+            ("2.5 Gbit/s", 2_500_000_000),
+            ("99999999999999999999gbit", u64::MAX),
+        ] {
+            assert_eq!(rate(text).map(Rate::bits_per_second), Ok(bits), "{text}");
+        }
+        for text in ["", "1", "mbit", "-1mbit", "1e3kbit", "infkbit", "1MB", "7bit", "0mbit", "1..2mbit"] {
+            assert!(rate(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn times_and_addresses_are_read_as_people_write_them() {
         assert_eq!("1m 30s".parse(), Ok(Span(Duration::from_secs(90))));
         assert_eq!("250ms".parse(), Ok(Span(Duration::from_millis(250))));
         assert!("5".parse::<Span>().is_err());
+        assert!("1000000y".parse::<Span>().is_err());
         assert!("-5s".parse::<Span>().is_err());
         assert_eq!(listen_address("8080"), Ok(SocketAddr::from(([0, 0, 0, 0], 8080))));
         assert_eq!(listen_address("[::1]:9").map(|a| a.to_string()), Ok("[::1]:9".to_owned()));

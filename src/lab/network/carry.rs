@@ -1,6 +1,6 @@
 //! Two streams joined by an emulated network.
 
-use std::{future::Future, io};
+use std::{future::Future, io, time::Duration};
 
 use socket2::SockRef;
 use tokio::{
@@ -20,8 +20,8 @@ use super::{
 pub enum Carried {
     /// Both directions were brought to their ends.
     ToTheEnd,
-    /// The network's `drop_after` has come.
-    Dropped,
+    /// The network's `drop_after`, this long, is over.
+    Dropped(Duration),
     /// One of the streams failed.
     Broken(io::Error),
 }
@@ -54,7 +54,10 @@ where
     let back = pump(b_reader, a_writer, Line::new(network, now));
     let drop = async {
         match network.drop_after {
-            Some(time) => sleep(time).await,
+            Some(time) => {
+                sleep(time).await;
+                time
+            }
             None => std::future::pending().await,
         }
     };
@@ -63,19 +66,19 @@ where
             Ok(_) => Carried::ToTheEnd,
             Err(Broken::Reader(error) | Broken::Writer(error)) => Carried::Broken(error),
         },
-        () = drop => Carried::Dropped,
+        time = drop => Carried::Dropped(time),
     }
 }
 
 /// Closes a connection without a word: the other side gets a reset, and what was still to be sent is lost.
 pub fn reset(stream: TcpStream) {
     // A connection for which this fails has ended already.
-    let _ = SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO));
+    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{future::pending, time::Duration};
+    use std::future::pending;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -114,7 +117,7 @@ mod tests {
         let start = Instant::now();
         for _ in 0..50 {
             near.write_all(b"x").await.unwrap();
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(1)).await;
         }
         receive(&mut far, 50).await;
         let took = start.elapsed().as_millis();
@@ -160,12 +163,12 @@ mod tests {
         let (mut b, mut far) = duplex(64);
         let (mut near, start) = (near, Instant::now());
         let talk = async {
-            tokio::time::sleep(Duration::from_millis(9500)).await;
+            sleep(Duration::from_millis(9500)).await;
             near.write_all(b"never seen").await.unwrap();
             pending::<()>().await;
         };
         tokio::select! {
-            carried = carry(&network, &mut a, &mut b, pending()) => assert!(matches!(carried, Carried::Dropped)),
+            carried = carry(&network, &mut a, &mut b, pending()) => assert!(matches!(carried, Carried::Dropped(_))),
             () = talk => unreachable!(),
         }
         assert_eq!(start.elapsed().as_secs(), 10);

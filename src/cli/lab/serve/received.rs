@@ -1,0 +1,48 @@
+//! `relay lab serve received`.
+
+use bytesize::ByteSize;
+use clap::Args;
+
+use super::super::{
+    network::NetworkArgs,
+    server::{PatienceArgs, Place, Practice, ServerArgs, memory_size},
+};
+use crate::{cli::Failure, lab::Received};
+
+/// Answer each chunk with `Server received: ` and the chunk [default port: 8888]
+#[derive(Debug, Args)]
+pub(crate) struct ReceivedServer {
+    #[command(flatten)]
+    place: Place,
+
+    /// The largest chunk; a longer message is several chunks
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", help_heading = "Limits")]
+    max_message: ByteSize,
+
+    #[command(flatten)]
+    patience: PatienceArgs,
+
+    #[command(flatten)]
+    server: ServerArgs,
+
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+/// When none is given.
+const PORT: u16 = 8888;
+
+impl ReceivedServer {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let service = Received { chunk_bytes_max: memory_size("max-message", self.max_message)? };
+        Practice {
+            place: &self.place,
+            port: PORT,
+            server: &self.server,
+            patience: &self.patience,
+            network: self.network.network(),
+            hint: "try: relay lab talk {host} {port} hello",
+        }
+        .run(service)
+    }
+}

@@ -1,0 +1,58 @@
+//! `relay lab serve timestamp`.
+
+use bytesize::ByteSize;
+use clap::Args;
+
+use super::super::{
+    network::NetworkArgs,
+    server::{PatienceArgs, Place, Practice, ServerArgs, memory_size},
+};
+use crate::{
+    cli::{Failure, values::Span},
+    lab::Timestamp,
+};
+
+/// Answer one message with the local time and the message, then close [default port: 8080]
+#[derive(Debug, Args)]
+pub(crate) struct TimestampServer {
+    #[command(flatten)]
+    place: Place,
+
+    /// The longest message; what follows it is not answered
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", help_heading = "Limits")]
+    max_message: ByteSize,
+
+    /// How long a pause ends a message
+    #[arg(long, value_name = "TIME", default_value = "50ms")]
+    pause: Span,
+
+    #[command(flatten)]
+    patience: PatienceArgs,
+
+    #[command(flatten)]
+    server: ServerArgs,
+
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+/// When none is given.
+const PORT: u16 = 8080;
+
+impl TimestampServer {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let service = Timestamp {
+            message_bytes_max: memory_size("max-message", self.max_message)?,
+            pause: self.pause.0,
+        };
+        Practice {
+            place: &self.place,
+            port: PORT,
+            server: &self.server,
+            patience: &self.patience,
+            network: self.network.network(),
+            hint: "try: relay lab talk {host} {port} hello",
+        }
+        .run(service)
+    }
+}

@@ -1,0 +1,179 @@
+//! What the practice servers and the proxy share: where to listen, limits, the way they run.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZeroUsize,
+    time::Duration,
+};
+
+use bytesize::ByteSize;
+use clap::Args;
+
+use super::sentence;
+use crate::{
+    cli::{
+        Failure,
+        log::{LogArgs, LogFormat},
+        runtime,
+        values::Span,
+    },
+    lab::{Handler, Hosted, Limits, Service, network::Network, serve},
+    net::{Target, bind, raise_descriptor_limit, resolve, stop_signal},
+};
+
+/// Connections the system holds until they are accepted.
+const BACKLOG: u32 = 1024;
+
+/// How long finding the address of a host name to listen on may take.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where a practice server listens.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Place {
+    /// Address or host name to listen on [default: 127.0.0.1]; a number alone is the port
+    host: Option<String>,
+
+    /// Port to listen on; 0 takes a free one
+    port: Option<u16>,
+}
+
+impl Place {
+    /// The target to listen on; `port` is the mode's own.
+    fn target(&self, port: u16) -> Target {
+        let localhost = || Ipv4Addr::LOCALHOST.to_string();
+        match (&self.host, self.port) {
+            (None, given) => Target::new(localhost(), given.unwrap_or(port)),
+            (Some(host), None) => match host.parse() {
+                Ok(number) => Target::new(localhost(), number),
+                Err(_) => Target::new(host.as_str(), port),
+            },
+            (Some(host), Some(port)) => Target::new(host.as_str(), port),
+        }
+    }
+}
+
+/// Limits of every server, and how it logs.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ServerArgs {
+    /// Serve one connection and end; the exit code says how it went
+    #[arg(long)]
+    once: bool,
+
+    /// Connections at a time; further ones are closed at once
+    #[arg(long, value_name = "N", default_value = "500", help_heading = "Limits")]
+    max_connections: NonZeroUsize,
+
+    /// How long a stopping server waits for what is under way
+    #[arg(long, value_name = "TIME", default_value = "5s", help_heading = "Limits")]
+    drain_timeout: Span,
+
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// The limit on silence, which the proxy does not have: what is silent through it is not its business.
+#[derive(Debug, Clone, Args)]
+pub(super) struct PatienceArgs {
+    /// How long a client may say nothing, or take nothing
+    #[arg(long, value_name = "TIME", default_value = "5m", help_heading = "Limits")]
+    idle_timeout: Span,
+}
+
+/// A practice server with its options.
+pub(super) struct Practice<'a> {
+    pub(super) place: &'a Place,
+    /// The port when none is given.
+    pub(super) port: u16,
+    pub(super) server: &'a ServerArgs,
+    pub(super) patience: &'a PatienceArgs,
+    pub(super) network: Network,
+    /// What to try against it; `{host}` and `{port}` stand for where it listens.
+    pub(super) hint: &'static str,
+}
+
+impl Practice<'_> {
+    /// Runs `service` until it is stopped.
+    pub(super) fn run(self, service: impl Service) -> Result<(), Failure> {
+        self.server.log.install();
+        let patience = self.patience.idle_timeout.0;
+        if patience.is_zero() {
+            return Err(Failure::usage("--idle-timeout is to be longer than nothing."));
+        }
+        let handler = Hosted { service, network: self.network, patience };
+        let target = self.place.target(self.port);
+        runtime::block_on(async {
+            let address = local_address(&target).await?;
+            let hint = |at: SocketAddr| {
+                let host = match at.ip() {
+                    // A server on all addresses is tried on the one that every machine has.
+                    IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
+                    IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from(Ipv6Addr::LOCALHOST),
+                    ip => ip,
+                };
+                let place = self.hint.replace("{host}", &host.to_string());
+                place.replace("{port}", &at.port().to_string())
+            };
+            self.server.listen(address, hint, handler).await
+        })
+    }
+}
+
+impl ServerArgs {
+    pub(super) fn install_log(&self) {
+        self.log.install();
+    }
+
+    /// Listens on `address` and serves until a signal.
+    pub(super) async fn listen(
+        &self,
+        address: SocketAddr,
+        hint: impl FnOnce(SocketAddr) -> String,
+        handler: impl Handler,
+    ) -> Result<(), Failure> {
+        raise_descriptor_limit();
+        let no_signals = |e| Failure::new(format!("cannot wait for signals: {e}."));
+        let stop = stop_signal().map_err(no_signals)?;
+        let hurry = async {
+            match stop_signal() {
+                Ok(signal) => signal.await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let listener = bind(address, BACKLOG).map_err(sentence::listen)?;
+        let address = listener.local_addr().map_err(|e| Failure::new(format!("cannot listen: {e}.")))?;
+        announce(address, &hint(address), self.log.format());
+        let limits =
+            Limits { connections: self.max_connections.get(), drain: self.drain_timeout.0, once: self.once };
+        serve(listener, handler, limits, stop, hurry).await.map_err(sentence::service)
+    }
+}
+
+/// The address to listen on. Of a name that has several an IPv4 one, which is what `127.0.0.1` in a script reaches.
+pub(super) async fn local_address(target: &Target) -> Result<SocketAddr, Failure> {
+    let found = resolve(target, RESOLVE_TIMEOUT).await.map_err(|e| sentence::client(e.into()))?;
+    let address = found.iter().find(|a| a.is_ipv4()).or(found.first());
+    address.copied().ok_or_else(|| Failure::new(format!("{target} has no address.")))
+}
+
+/// The line that says where the server listens. Programs that start a server wait for it.
+fn announce(address: SocketAddr, hint: &str, format: LogFormat) {
+    let line = match format {
+        LogFormat::Human => format!("Listening on {address}; {hint}"),
+        LogFormat::Json => {
+            let event =
+                serde_json::json!({ "event": "listening", "address": address.to_string(), "try": hint });
+            event.to_string()
+        }
+    };
+    // Whoever closed standard output does not want to know.
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), format!("{line}\n").as_bytes());
+}
+
+/// A size in bytes that fits into memory and is not 0; `option` is its name.
+pub(super) fn memory_size(option: &str, size: ByteSize) -> Result<usize, Failure> {
+    let fits = usize::try_from(size.as_u64()).ok().filter(|bytes| (1..=MEMORY_SIZE_MAX).contains(bytes));
+    fits.ok_or_else(|| Failure::usage(format!("--{option} is to be between 1 byte and 1 GiB.")))
+}
+
+/// The most that one connection may ask for in memory.
+const MEMORY_SIZE_MAX: usize = 1 << 30;

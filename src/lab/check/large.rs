@@ -1,0 +1,73 @@
+//! A large message, sent while the answer is read.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, split},
+    time::{Instant, sleep},
+};
+
+use crate::lab::{Connection, PeerError};
+
+/// How much is read at once.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// What came back for the large message.
+#[derive(Debug)]
+pub(super) struct Returned {
+    /// From the first byte sent to the last byte received.
+    pub(super) took: Duration,
+    /// How many bytes came back.
+    pub(super) bytes: usize,
+    /// Whether they were the ones that were sent.
+    pub(super) is_unchanged: bool,
+}
+
+/// Sends `message` and the end, and reads until the other side has ended too or pauses.
+///
+/// # Errors
+/// [`PeerError::Closed`] when it ends before it has taken the message, or said anything.
+pub(super) async fn exchange(
+    connection: &mut Connection,
+    message: &[u8],
+    pause: Duration,
+) -> Result<Returned, PeerError> {
+    let patience = connection.patience();
+    let (mut reader, mut writer) = split(connection.stream());
+    let mut buffer = vec![0; PIECE_BYTES];
+    let (mut unsent, mut bytes, mut is_unchanged) = (message, 0, true);
+    let start = Instant::now();
+    let mut last = start;
+    let mut is_ended = false;
+    loop {
+        if unsent.is_empty() && !is_ended {
+            is_ended = true;
+            writer.shutdown().await?;
+        }
+        // Before the first byte the answer has the time that any answer has.
+        let silence = if is_ended && bytes > 0 { pause } else { patience };
+        tokio::select! {
+            read = reader.read(&mut buffer) => match read? {
+                0 if bytes == 0 => return Err(PeerError::Closed("an answer")),
+                0 if !unsent.is_empty() => return Err(PeerError::Closed("the large message")),
+                0 => break,
+                n => {
+                    is_unchanged &= message.get(bytes..bytes + n) == buffer.get(..n);
+                    bytes += n;
+                    last = Instant::now();
+                }
+            },
+            written = writer.write(unsent), if !unsent.is_empty() => match written? {
+                0 => return Err(PeerError::Reset),
+                n => unsent = unsent.get(n..).unwrap_or_default(),
+            },
+            () = sleep(silence) => {
+                if bytes > 0 && is_ended {
+                    break;
+                }
+                return Err(if is_ended { PeerError::Silent(patience) } else { PeerError::Stalled(patience) });
+            }
+        }
+    }
+    Ok(Returned { took: last - start, bytes, is_unchanged: is_unchanged && bytes == message.len() })
+}

@@ -1,0 +1,51 @@
+//! A proxy that does nothing but make the network worse.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::net::TcpStream;
+use tracing::info;
+
+use super::{
+    Handler, ServiceError, Stop,
+    network::{Carried, Network, carry, reset},
+    server::SOCKET_OPTIONS,
+};
+use crate::net::{Target, dial};
+
+/// Joins each connection with one of its own to the target.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Where the connections lead; resolved anew for each.
+    pub target: Target,
+    /// What lies between.
+    pub network: Network,
+    /// How long connecting to the target may take.
+    pub timeout: Duration,
+}
+
+impl Handler for Proxy {
+    /// What the target or the client does, the other one sees: the end of a direction, or a reset. Bytes on the way when the server
+    /// stops get the time that the server has.
+    async fn handle(&self, mut stream: TcpStream, peer: SocketAddr, _stop: Stop) -> Result<(), ServiceError> {
+        let mut far = match dial(&self.target, self.timeout).await {
+            Ok(far) => far,
+            Err(error) => {
+                // The nearest to a refusal that a connection which is already accepted can show.
+                reset(stream);
+                return Err(error.into());
+            }
+        };
+        // Fails only for a connection that is already gone, which its first read will find out.
+        let _ = SOCKET_OPTIONS.apply(&far);
+        info!(%peer, target = %self.target, "joined");
+        let carried = carry(&self.network, &mut stream, &mut far, std::future::pending()).await;
+        let failure = match carried {
+            Carried::ToTheEnd => return Ok(()),
+            Carried::Broken(error) => ServiceError::Broken(error),
+            Carried::Dropped(after) => ServiceError::Dropped(after),
+        };
+        reset(stream);
+        reset(far);
+        Err(failure)
+    }
+}
