@@ -53,6 +53,9 @@ pub async fn serve(
     stop: impl Future<Output = &'static str>,
     hurry: impl Future<Output = &'static str>,
 ) -> Result<(), ServiceError> {
+    if let Ok(address) = listener.local_addr() {
+        info!(%address, "started");
+    }
     let handler = Arc::new(handler);
     let (stopper, stop_receiver) = stop_channel();
     let mut acceptor = Some(Acceptor::new(listener));

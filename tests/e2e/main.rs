@@ -10,6 +10,14 @@ mod clients;
 mod dead_peer;
 mod faults;
 mod harness;
+mod lab_check;
+mod lab_clients;
+mod lab_failures;
+mod lab_files;
+mod lab_network;
+mod lab_servers;
+#[cfg(unix)]
+mod lab_terminal;
 mod operations;
 mod options;
 mod overload;

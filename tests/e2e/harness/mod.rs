@@ -8,6 +8,7 @@ mod bystanders;
 pub mod linux;
 #[cfg(target_os = "linux")]
 mod netns;
+mod lab;
 mod process;
 mod program;
 mod server;
@@ -16,6 +17,7 @@ mod socket;
 pub use bystanders::beside_bystanders;
 #[cfg(target_os = "linux")]
 pub use netns::Machines;
+pub use lab::{LabServer, PythonServer, run_python};
 pub use process::{Process, eventually};
 pub use program::{command, is_windows, python, relay};
 #[cfg(target_os = "linux")]

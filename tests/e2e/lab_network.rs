@@ -1,0 +1,186 @@
+//! The emulated network, measured: never better than what was asked for, and not much worse.
+
+use std::{
+    net::Shutdown,
+    time::{Duration, Instant},
+};
+
+use crate::harness::{LabServer, PythonServer, Socket, patience, relay};
+
+/// What the machine may add to any measurement.
+fn slack() -> Duration {
+    Duration::from_millis(400) * patience()
+}
+
+fn within(took: Duration, least: Duration, most: Duration) {
+    assert!(took >= least, "{took:?} is less than {least:?}");
+    assert!(took <= most + slack(), "{took:?} is much more than {most:?}");
+}
+
+fn millis(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn round_trip(client: &mut Socket, message: &[u8]) -> Duration {
+    let start = Instant::now();
+    client.send(message);
+    client.expect(message);
+    start.elapsed()
+}
+
+/// An echo behind a network: that of the server itself, and that of a proxy before a plain Python echo.
+fn echoes(options: &[&str], mut test: impl FnMut(&LabServer, &mut Socket)) {
+    let server = LabServer::start("echo", options);
+    test(&server, &mut server.connect());
+    let python = PythonServer::start("echo");
+    let proxy = LabServer::proxy(python.address(), options);
+    test(&proxy, &mut proxy.connect());
+}
+
+#[test]
+fn without_options_nothing_is_slower() {
+    echoes(&[], |_, client| {
+        round_trip(client, b"warm");
+        within(round_trip(client, b"hello"), Duration::ZERO, Duration::ZERO);
+    });
+}
+
+#[test]
+fn a_delay_is_added_in_each_direction() {
+    echoes(&["--delay", "100ms"], |_, client| {
+        for _ in 0..3 {
+            within(round_trip(client, b"hello"), millis(200), millis(200));
+        }
+    });
+}
+
+#[test]
+fn jitter_spreads_round_trips_around_the_delay() {
+    echoes(&["--delay", "30ms", "--jitter", "25ms"], |_, client| {
+        let times: Vec<_> = (0..30).map(|_| round_trip(client, b"hello")).collect();
+        for took in &times {
+            within(*took, millis(10), millis(110));
+        }
+        // Without jitter no round trip takes less than 60 ms; with it, each takes less than 55 with a chance of two in five.
+        let least = *times.iter().min().unwrap();
+        assert!(least < millis(55), "{times:?}");
+    });
+}
+
+#[test]
+fn jitter_keeps_the_order() {
+    echoes(&["--delay", "5ms", "--jitter", "5ms"], |_, client| {
+        let data: Vec<u8> = (0..2000_u32).flat_map(u32::to_be_bytes).collect();
+        for piece in data.chunks(40) {
+            client.send(piece);
+        }
+        client.expect(&data);
+    });
+}
+
+#[test]
+fn a_rate_is_kept_in_each_direction() {
+    // 250,000 bytes a second. The echo begins while the rest is on its way, so both directions take the same second.
+    echoes(&["--rate", "2mbit"], |_, client| {
+        let data = crate::harness::pattern(250_000);
+        let took = std::thread::scope(|scope| {
+            let start = Instant::now();
+            let mut sender = Socket(client.0.try_clone().unwrap());
+            let sent = data.clone();
+            scope.spawn(move || sender.send(sent));
+            client.expect(&data);
+            start.elapsed()
+        });
+        within(took, millis(900), millis(1250));
+    });
+}
+
+#[test]
+fn a_connection_is_dropped_when_its_time_has_come() {
+    echoes(&["--drop-after", "400ms"], |server, client| {
+        let start = Instant::now();
+        client.send("hello");
+        client.expect("hello");
+        let rest = client.receive_all();
+        assert!(rest.is_empty());
+        // The clock of the other side began a little earlier than ours.
+        within(start.elapsed() + millis(50), millis(400), millis(400));
+        server.process.expect_stderr("--drop-after");
+        // Our client calls it by its name: a reset. The sender's silence alone would be an end.
+        let silent = PythonServer::start("silent");
+        let proxy = LabServer::proxy(silent.address(), &["--drop-after", "100ms"]);
+        relay(["lab", "talk", "127.0.0.1", &proxy.port(), "hi"]).assert().code(9);
+    });
+}
+
+#[test]
+fn every_server_has_a_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let into = dir.path().to_str().unwrap().to_owned();
+    for (mode, sent, answer) in [
+        ("received", &b"hi"[..], &b"Server received: hi"[..]),
+        ("timestamp", b"hi", b"Server received at "),
+        ("json", b"\0\0\0\x02{}", b"\0\0\0\x1d{\"status\":\"ok\",\"received\":{}}"),
+        ("files", b"a\n\0\0\0\0\0\0\0\0", b"received a: 0 bytes"),
+    ] {
+        let mut options = vec!["--delay", "150ms"];
+        if mode == "files" {
+            options.extend(["--into", &into]);
+        }
+        let server = LabServer::start(mode, &options);
+        let mut client = server.connect();
+        let start = Instant::now();
+        client.send(sent);
+        client.expect(answer);
+        within(start.elapsed(), millis(300), millis(350));
+        client.shutdown_write();
+        client.receive_all();
+    }
+}
+
+#[test]
+fn the_last_answer_arrives_however_late() {
+    // The server says its last word and closes long before the word is there.
+    let server = LabServer::start("timestamp", &["--delay", "700ms", "--rate", "80kbit"]);
+    let mut client = server.connect();
+    client.send([b'x'; 5000]);
+    let answer = client.receive_all();
+    assert_eq!(answer.iter().filter(|byte| **byte == b'x').count(), 5000);
+}
+
+#[test]
+fn a_proxy_passes_ends_and_resets_on() {
+    let python = PythonServer::start("count");
+    let proxy = LabServer::proxy(python.address(), &["--delay", "10ms"]);
+    let mut client = proxy.connect();
+    client.send("four");
+    client.0.shutdown(Shutdown::Write).unwrap();
+    // The end of our direction leaves the other one open.
+    client.expect("four");
+    client.expect_closed();
+    python.process.expect_stdout("bytes 4");
+
+    let resetting = PythonServer::start("resetting");
+    let proxy = LabServer::proxy(resetting.address(), &[]);
+    relay(["lab", "talk", "127.0.0.1", &proxy.port(), "h"]).assert().code(9);
+}
+
+#[test]
+fn a_proxy_listens_where_it_is_told_and_resolves_its_target() {
+    let python = PythonServer::start("echo");
+    let target = format!("localhost:{}", python.port());
+    let mut proxy = LabServer::with(["proxy", "127.0.0.1:0", &target, "--once"]);
+    assert!(proxy.process.stdout().contains(&format!("leads to {target}")));
+    relay(["lab", "talk", "127.0.0.1", &proxy.port(), "hi"]).assert().success().stdout("hi");
+    proxy.process.expect_exit(0);
+}
+
+#[test]
+fn a_proxy_has_a_limit_on_connections() {
+    let python = PythonServer::start("echo");
+    let proxy = LabServer::proxy(python.address(), &["--max-connections", "1"]);
+    let mut first = proxy.connect();
+    round_trip(&mut first, b"x");
+    proxy.connect().expect_closed();
+    proxy.process.expect_stderr("turned away");
+}
