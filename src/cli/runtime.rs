@@ -1,6 +1,6 @@
 //! The async runtimes the commands run on.
 
-use std::{future::Future, num::NonZeroUsize};
+use std::{future::Future, num::NonZeroUsize, pin::Pin};
 
 use super::Failure;
 
@@ -12,6 +12,8 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|e| Failure::new(format!("cannot start: {e}; raise the limit on open files.")))?;
+    // Boxed, so that the program has the runtime's loop once and not for each command.
+    let work: Pin<Box<dyn Future<Output = _>>> = Box::pin(work);
     let result = runtime.block_on(work);
     // A read of standard input cannot be cancelled; do not wait for it.
     runtime.shutdown_background();

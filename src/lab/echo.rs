@@ -2,7 +2,7 @@
 
 use tracing::debug;
 
-use super::{Connection, Service, ServiceError, Stop, shown::Preview};
+use super::{Connection, Service, Serving, Stop, shown::Preview};
 
 /// Sends back what it gets.
 #[derive(Debug)]
@@ -12,14 +12,16 @@ pub struct Echo {
 }
 
 impl Service for Echo {
-    async fn serve(&self, connection: &mut Connection, mut stop: Stop) -> Result<(), ServiceError> {
-        let mut buffer = vec![0; self.piece_bytes_max];
-        loop {
-            let n = connection.read_unless(&mut stop, &mut buffer).await?;
-            let Some(piece) = buffer.get(..n).filter(|piece| !piece.is_empty()) else { return Ok(()) };
-            debug!(peer = %connection.peer(), bytes = n, text = %Preview(piece), "message");
-            connection.write_all(piece).await?;
-        }
+    fn serve<'a>(&'a self, connection: &'a mut Connection, mut stop: Stop) -> Serving<'a> {
+        Box::pin(async move {
+            let mut buffer = vec![0; self.piece_bytes_max];
+            loop {
+                let n = connection.read_unless(&mut stop, &mut buffer).await?;
+                let Some(piece) = buffer.get(..n).filter(|piece| !piece.is_empty()) else { return Ok(()) };
+                debug!(peer = %connection.peer(), bytes = n, text = %Preview(piece), "message");
+                connection.write_all(piece).await?;
+            }
+        })
     }
 }
 

@@ -1,11 +1,11 @@
 //! A practice service behind a network, real or emulated.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{io::duplex, net::TcpStream, sync::oneshot};
 
 use super::{
-    Connection, Handler, PeerError, ServiceError, Stop,
+    Connection, Handler, PeerError, ServiceError, Serving, Stop,
     connection::{Stream, linger},
     network::{Carried, Network, carry, reset},
 };
@@ -17,35 +17,32 @@ const MEMORY_BYTES: usize = 64 << 10;
 pub trait Service: Send + Sync + 'static {
     /// Holds one conversation to its end; the connection is closed afterwards. When `stop` is requested the message under way is
     /// still answered.
-    fn serve(
-        &self,
-        connection: &mut Connection,
-        stop: Stop,
-    ) -> impl Future<Output = Result<(), ServiceError>> + Send;
+    fn serve<'a>(&'a self, connection: &'a mut Connection, stop: Stop) -> Serving<'a>;
 }
 
 /// A service with what lies before it.
-#[derive(Debug)]
-pub struct Hosted<S> {
+pub struct Hosted {
     /// What is said.
-    pub service: S,
+    pub service: Box<dyn Service>,
     /// What lies between the clients and the service.
     pub network: Network,
     /// How long a client may say nothing, or take nothing.
     pub patience: Duration,
 }
 
-impl<S: Service> Handler for Hosted<S> {
-    async fn handle(&self, stream: TcpStream, peer: SocketAddr, stop: Stop) -> Result<(), ServiceError> {
-        if self.network.is_plain() {
-            self.converse(Stream::Tcp(stream), peer, stop).await
-        } else {
-            self.emulate(stream, peer, stop).await
-        }
+impl Handler for Hosted {
+    fn handle(&self, stream: TcpStream, peer: SocketAddr, stop: Stop) -> Serving<'_> {
+        Box::pin(async move {
+            if self.network.is_plain() {
+                self.converse(Stream::Tcp(stream), peer, stop).await
+            } else {
+                self.emulate(stream, peer, stop).await
+            }
+        })
     }
 }
 
-impl<S: Service> Hosted<S> {
+impl Hosted {
     async fn converse(&self, stream: Stream, peer: SocketAddr, stop: Stop) -> Result<(), ServiceError> {
         let mut connection = Connection::new(stream, peer, self.patience);
         let result = self.service.serve(&mut connection, stop).await;

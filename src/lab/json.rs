@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tracing::{debug, info};
 
 use super::{
-    Connection, PeerError, Service, ServiceError, Stop,
+    Connection, PeerError, Service, ServiceError, Serving, Stop,
     clock::local_time,
     frame::{framed, read_body, read_length},
     shown::Preview,
@@ -76,9 +76,11 @@ impl Json {
 }
 
 impl Service for Json {
-    async fn serve(&self, connection: &mut Connection, stop: Stop) -> Result<(), ServiceError> {
-        let _open = Open::count(&self.open);
-        self.converse(connection, stop).await
+    fn serve<'a>(&'a self, connection: &'a mut Connection, stop: Stop) -> Serving<'a> {
+        Box::pin(async move {
+            let _open = Open::count(&self.open);
+            self.converse(connection, stop).await
+        })
     }
 }
 

@@ -36,7 +36,7 @@ pub use json::Json;
 pub use proxy::Proxy;
 pub use received::Received;
 pub use request::request;
-pub use server::{Handler, Limits, serve};
+pub use server::{Handler, Limits, Serving, serve};
 pub use shown::{Preview, TerminalText};
 pub use stop::{Stop, Stopper, stop_channel};
 pub use timestamp::Timestamp;

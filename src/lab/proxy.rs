@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use tracing::info;
 
 use super::{
-    Handler, ServiceError, Stop,
+    Handler, ServiceError, Serving, Stop,
     network::{Carried, Network, carry, reset},
     server::SOCKET_OPTIONS,
 };
@@ -26,7 +26,13 @@ pub struct Proxy {
 impl Handler for Proxy {
     /// What the target or the client does, the other one sees: the end of a direction, or a reset. Bytes on the way when the server
     /// stops get the time that the server has.
-    async fn handle(&self, mut stream: TcpStream, peer: SocketAddr, _stop: Stop) -> Result<(), ServiceError> {
+    fn handle(&self, stream: TcpStream, peer: SocketAddr, _stop: Stop) -> Serving<'_> {
+        Box::pin(self.join(stream, peer))
+    }
+}
+
+impl Proxy {
+    async fn join(&self, mut stream: TcpStream, peer: SocketAddr) -> Result<(), ServiceError> {
         let mut far = match dial(&self.target, self.timeout).await {
             Ok(far) => far,
             Err(error) => {

@@ -2,7 +2,7 @@
 
 use tracing::info;
 
-use super::{Connection, Service, ServiceError, Stop, shown::Preview};
+use super::{Connection, Service, Serving, Stop, shown::Preview};
 
 /// What stands before each chunk in its answer.
 const PREFIX: &[u8] = b"Server received: ";
@@ -15,15 +15,17 @@ pub struct Received {
 }
 
 impl Service for Received {
-    async fn serve(&self, connection: &mut Connection, mut stop: Stop) -> Result<(), ServiceError> {
-        let mut buffer = vec![0; self.chunk_bytes_max];
-        loop {
-            let n = connection.read_unless(&mut stop, &mut buffer).await?;
-            let Some(chunk) = buffer.get(..n).filter(|chunk| !chunk.is_empty()) else { return Ok(()) };
-            info!(peer = %connection.peer(), bytes = n, text = %Preview(chunk), "message");
-            // One write, so that a client that reads once gets the whole answer.
-            connection.write_all(&[PREFIX, chunk].concat()).await?;
-        }
+    fn serve<'a>(&'a self, connection: &'a mut Connection, mut stop: Stop) -> Serving<'a> {
+        Box::pin(async move {
+            let mut buffer = vec![0; self.chunk_bytes_max];
+            loop {
+                let n = connection.read_unless(&mut stop, &mut buffer).await?;
+                let Some(chunk) = buffer.get(..n).filter(|chunk| !chunk.is_empty()) else { return Ok(()) };
+                info!(peer = %connection.peer(), bytes = n, text = %Preview(chunk), "message");
+                // One write, so that a client that reads once gets the whole answer.
+                connection.write_all(&[PREFIX, chunk].concat()).await?;
+            }
+        })
     }
 }
 

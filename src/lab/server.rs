@@ -1,7 +1,7 @@
 //! A server of practice connections: it accepts for as long as it runs, keeps to its limits, and stops without cutting an answer
 //! short.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -22,13 +22,11 @@ pub(super) const SOCKET_OPTIONS: SocketOptions = SocketOptions {
 /// What a server does with each connection.
 pub trait Handler: Send + Sync + 'static {
     /// Serves one connection from its first byte to its end. It is dropped unfinished when a stopping server can wait no longer.
-    fn handle(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        stop: Stop,
-    ) -> impl Future<Output = Result<(), ServiceError>> + Send;
+    fn handle(&self, stream: TcpStream, peer: SocketAddr, stop: Stop) -> Serving<'_>;
 }
+
+/// A conversation under way, boxed: one server serves them all, and the program has its code once.
+pub type Serving<'a> = Pin<Box<dyn Future<Output = Result<(), ServiceError>> + Send + 'a>>;
 
 /// How much a server takes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +46,7 @@ pub struct Limits {
 /// With `limits.once`, how the one connection failed.
 pub async fn serve(
     listener: TcpListener,
-    handler: impl Handler,
+    handler: Arc<dyn Handler>,
     limits: Limits,
     stop: impl Future<Output = &'static str>,
     hurry: impl Future<Output = &'static str>,
@@ -56,7 +54,6 @@ pub async fn serve(
     if let Ok(address) = listener.local_addr() {
         info!(%address, "started");
     }
-    let handler = Arc::new(handler);
     let (stopper, stop_receiver) = stop_channel();
     let mut acceptor = Some(Acceptor::new(listener));
     let mut tasks = JoinSet::new();
@@ -107,7 +104,7 @@ pub async fn serve(
 
 /// One connection with its lines in the log.
 async fn watch(
-    handler: Arc<impl Handler>,
+    handler: Arc<dyn Handler>,
     stream: TcpStream,
     peer: SocketAddr,
     stop: Stop,
@@ -138,21 +135,18 @@ mod tests {
     }
 
     impl Handler for Slow {
-        async fn handle(
-            &self,
-            mut stream: TcpStream,
-            _: SocketAddr,
-            mut stop: Stop,
-        ) -> Result<(), ServiceError> {
-            let mut byte = [0];
-            let _ = stream.read_exact(&mut byte).await;
-            let _ = stream.write_all(&byte).await;
-            stop.requested().await;
-            if self.lingers {
-                pending::<()>().await;
-            }
-            let _ = stream.write_all(b"!").await;
-            Ok(())
+        fn handle(&self, mut stream: TcpStream, _: SocketAddr, mut stop: Stop) -> Serving<'_> {
+            Box::pin(async move {
+                let mut byte = [0];
+                let _ = stream.read_exact(&mut byte).await;
+                let _ = stream.write_all(&byte).await;
+                stop.requested().await;
+                if self.lingers {
+                    pending::<()>().await;
+                }
+                let _ = stream.write_all(b"!").await;
+                Ok(())
+            })
         }
     }
 
@@ -172,7 +166,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let stopped = async { stopped.await.unwrap_or("gone") };
-        let server = tokio::spawn(serve(listener, Slow { lingers: false }, limits(1), stopped, pending()));
+        let server =
+            tokio::spawn(serve(listener, Arc::new(Slow { lingers: false }), limits(1), stopped, pending()));
         let mut first = connect(address).await;
         assert_eq!(first.read_u8().await.unwrap(), b'x');
         let mut second = TcpStream::connect(address).await.unwrap();
@@ -189,8 +184,13 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let stopped = async { stopped.await.unwrap_or("gone") };
-        let server =
-            tokio::spawn(serve(listener, Slow { lingers: true }, limits(9), stopped, ready("again")));
+        let server = tokio::spawn(serve(
+            listener,
+            Arc::new(Slow { lingers: true }),
+            limits(9),
+            stopped,
+            ready("again"),
+        ));
         let mut client = connect(address).await;
         assert_eq!(client.read_u8().await.unwrap(), b'x');
         stop.send("test").unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::info;
 
-use super::{Connection, Service, ServiceError, Stop, clock::local_time, shown::Preview};
+use super::{Connection, Service, Serving, Stop, clock::local_time, shown::Preview};
 
 /// How much is read at once.
 const PIECE_BYTES: usize = 16 << 10;
@@ -20,26 +20,28 @@ pub struct Timestamp {
 }
 
 impl Service for Timestamp {
-    async fn serve(&self, connection: &mut Connection, mut stop: Stop) -> Result<(), ServiceError> {
-        let mut piece = vec![0; PIECE_BYTES.min(self.message_bytes_max)];
-        let mut n = connection.read_unless(&mut stop, &mut piece).await?;
-        if n == 0 {
-            return Ok(());
-        }
-        let at = local_time();
-        let mut message = Vec::new();
-        while n > 0 {
-            message.extend_from_slice(piece.get(..n).unwrap_or_default());
-            let room = piece.len().min(self.message_bytes_max - message.len());
-            let Some(room) = piece.get_mut(..room).filter(|room| !room.is_empty()) else { break };
-            match timeout(self.pause, connection.read(room)).await {
-                Ok(read) => n = read?,
-                Err(_) => break,
+    fn serve<'a>(&'a self, connection: &'a mut Connection, mut stop: Stop) -> Serving<'a> {
+        Box::pin(async move {
+            let mut piece = vec![0; PIECE_BYTES.min(self.message_bytes_max)];
+            let mut n = connection.read_unless(&mut stop, &mut piece).await?;
+            if n == 0 {
+                return Ok(());
             }
-        }
-        info!(peer = %connection.peer(), bytes = message.len(), text = %Preview(&message), "message");
-        let answer = [format!("Server received at {at}: ").as_bytes(), &message].concat();
-        Ok(connection.write_all(&answer).await?)
+            let at = local_time();
+            let mut message = Vec::new();
+            while n > 0 {
+                message.extend_from_slice(piece.get(..n).unwrap_or_default());
+                let room = piece.len().min(self.message_bytes_max - message.len());
+                let Some(room) = piece.get_mut(..room).filter(|room| !room.is_empty()) else { break };
+                match timeout(self.pause, connection.read(room)).await {
+                    Ok(read) => n = read?,
+                    Err(_) => break,
+                }
+            }
+            info!(peer = %connection.peer(), bytes = message.len(), text = %Preview(&message), "message");
+            let answer = [format!("Server received at {at}: ").as_bytes(), &message].concat();
+            Ok(connection.write_all(&answer).await?)
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! `relay lab proxy`.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use clap::Args;
 
@@ -47,11 +47,14 @@ impl ProxyCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
         self.server.install_log();
         let hint = |_: SocketAddr| format!("leads to {}", self.target);
-        let handler =
-            Proxy { target: self.target.clone(), network: self.network.network(), timeout: self.timeout.0 };
+        let handler = Arc::new(Proxy {
+            target: self.target.clone(),
+            network: self.network.network(),
+            timeout: self.timeout.0,
+        });
         runtime::block_on(async {
             let address = local_address(&self.listen).await?;
-            self.server.listen(address, hint, handler).await
+            self.server.listen(address, &hint, handler).await
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroUsize,
+    sync::Arc,
     time::Duration,
 };
 
@@ -93,13 +94,13 @@ pub(super) struct Practice<'a> {
 
 impl Practice<'_> {
     /// Runs `service` until it is stopped.
-    pub(super) fn run(self, service: impl Service) -> Result<(), Failure> {
+    pub(super) fn run(self, service: Box<dyn Service>) -> Result<(), Failure> {
         self.server.log.install();
         let patience = self.patience.idle_timeout.0;
         if patience.is_zero() {
             return Err(Failure::usage("--idle-timeout is to be longer than nothing."));
         }
-        let handler = Hosted { service, network: self.network, patience };
+        let handler = Arc::new(Hosted { service, network: self.network, patience });
         let target = self.place.target(self.port);
         runtime::block_on(async {
             let address = local_address(&target).await?;
@@ -113,7 +114,7 @@ impl Practice<'_> {
                 let place = self.hint.replace("{host}", &host.to_string());
                 place.replace("{port}", &at.port().to_string())
             };
-            self.server.listen(address, hint, handler).await
+            self.server.listen(address, &hint, handler).await
         })
     }
 }
@@ -127,8 +128,8 @@ impl ServerArgs {
     pub(super) async fn listen(
         &self,
         address: SocketAddr,
-        hint: impl FnOnce(SocketAddr) -> String,
-        handler: impl Handler,
+        hint: &dyn Fn(SocketAddr) -> String,
+        handler: Arc<dyn Handler>,
     ) -> Result<(), Failure> {
         raise_descriptor_limit();
         let no_signals = |e| Failure::new(format!("cannot wait for signals: {e}."));

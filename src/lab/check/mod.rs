@@ -39,11 +39,14 @@ pub async fn check(target: &Target, plan: &Plan, on_retry: impl FnMut(&DialError
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
+    use std::{future::pending, sync::Arc};
 
     use super::*;
     use crate::{
-        lab::{Echo, Hosted, Limits, Received, Service, Timestamp, network::Network, serve},
+        lab::{
+            Connection, Echo, Hosted, Limits, Received, Service, Serving, Stop, Timestamp, network::Network,
+            serve,
+        },
         net::bind,
     };
 
@@ -60,10 +63,14 @@ mod tests {
         let listener = bind(([127, 0, 0, 1], 0).into(), 16).unwrap();
         let target = Target::new("127.0.0.1", listener.local_addr().unwrap().port());
         let limits = Limits { connections: 20, drain: Duration::ZERO, once: false };
-        let hosted = Hosted { service, network: Network::default(), patience: Duration::from_secs(20) };
+        let hosted = Hosted {
+            service: Box::new(service),
+            network: Network::default(),
+            patience: Duration::from_secs(20),
+        };
         let plan = plan(timeout);
         tokio::select! {
-            _ = serve(listener, hosted, limits, pending(), pending()) => unreachable!(),
+            _ = serve(listener, Arc::new(hosted), limits, pending(), pending()) => unreachable!(),
             report = check(&target, &plan, |_, _| {}) => report,
         }
     }
@@ -89,13 +96,11 @@ mod tests {
     struct Mute;
 
     impl Service for Mute {
-        async fn serve(
-            &self,
-            connection: &mut crate::lab::Connection,
-            _: crate::lab::Stop,
-        ) -> Result<(), crate::lab::ServiceError> {
-            while connection.read(&mut [0; 64]).await? > 0 {}
-            Ok(())
+        fn serve<'a>(&'a self, connection: &'a mut Connection, _: Stop) -> Serving<'a> {
+            Box::pin(async move {
+                while connection.read(&mut [0; 64]).await? > 0 {}
+                Ok(())
+            })
         }
     }
 

@@ -12,7 +12,7 @@ use tracing::info;
 pub use folder::{Folder, Stored, UploadError};
 pub use name::plain_name;
 
-use super::{Connection, PeerError, Service, ServiceError, Stop};
+use super::{Connection, PeerError, Service, ServiceError, Serving, Stop};
 pub(super) use folder::hex;
 pub(super) use inbound::Inbound;
 
@@ -30,25 +30,27 @@ pub struct Files {
 }
 
 impl Service for Files {
-    async fn serve(&self, connection: &mut Connection, mut stop: Stop) -> Result<(), ServiceError> {
-        let mut inbound = Inbound::new(connection);
-        while inbound.has_more(&mut stop).await? {
-            match self.receive(&mut inbound).await {
-                Ok(stored) => {
-                    let Stored { name, size, sha256 } = stored;
-                    info!(peer = %inbound.connection().peer(), name, size, sha256, "stored");
-                    let line = format!("received {name}: {size} bytes, sha256 {sha256}\n");
-                    inbound.connection().write_all(line.as_bytes()).await?;
+    fn serve<'a>(&'a self, connection: &'a mut Connection, mut stop: Stop) -> Serving<'a> {
+        Box::pin(async move {
+            let mut inbound = Inbound::new(connection);
+            while inbound.has_more(&mut stop).await? {
+                match self.receive(&mut inbound).await {
+                    Ok(stored) => {
+                        let Stored { name, size, sha256 } = stored;
+                        info!(peer = %inbound.connection().peer(), name, size, sha256, "stored");
+                        let line = format!("received {name}: {size} bytes, sha256 {sha256}\n");
+                        inbound.connection().write_all(line.as_bytes()).await?;
+                    }
+                    Err(ServiceError::Upload(error)) => {
+                        let line = format!("error: {error}\n");
+                        inbound.connection().write_all(line.as_bytes()).await?;
+                        return Err(error.into());
+                    }
+                    Err(error) => return Err(error),
                 }
-                Err(ServiceError::Upload(error)) => {
-                    let line = format!("error: {error}\n");
-                    inbound.connection().write_all(line.as_bytes()).await?;
-                    return Err(error.into());
-                }
-                Err(error) => return Err(error),
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 

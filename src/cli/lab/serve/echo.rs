@@ -43,6 +43,6 @@ impl EchoServer {
             network: self.network.network(),
             hint: "try: relay lab talk {host} {port} hello",
         }
-        .run(service)
+        .run(Box::new(service))
     }
 }

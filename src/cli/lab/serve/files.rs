@@ -64,6 +64,6 @@ impl FilesServer {
             network: self.network.network(),
             hint: "try: relay lab upload {host} {port} FILE",
         }
-        .run(service)
+        .run(Box::new(service))
     }
 }

@@ -43,6 +43,6 @@ impl JsonServer {
             network: self.network.network(),
             hint: "try: relay lab request {host} {port} '{\"command\":\"get_status\"}'",
         }
-        .run(service)
+        .run(Box::new(service))
     }
 }

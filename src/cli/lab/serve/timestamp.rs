@@ -53,6 +53,6 @@ impl TimestampServer {
             network: self.network.network(),
             hint: "try: relay lab talk {host} {port} hello",
         }
-        .run(service)
+        .run(Box::new(service))
     }
 }
