@@ -4,20 +4,20 @@
 //! deadline that only a broken program meets.
 
 mod bystanders;
+mod lab;
 #[cfg(target_os = "linux")]
 pub mod linux;
 #[cfg(target_os = "linux")]
 mod netns;
-mod lab;
 mod process;
 mod program;
 mod server;
 mod socket;
 
 pub use bystanders::beside_bystanders;
+pub use lab::{LabServer, PythonServer, run_python};
 #[cfg(target_os = "linux")]
 pub use netns::Machines;
-pub use lab::{LabServer, PythonServer, run_python};
 pub use process::{Process, eventually};
 pub use program::{command, is_windows, python, relay};
 #[cfg(target_os = "linux")]

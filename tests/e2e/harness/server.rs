@@ -81,5 +81,5 @@ pub fn addresses(stdout: &str) -> Vec<SocketAddr> {
     // An unfinished line may end within the port.
     let lines = stdout.split_inclusive('\n').filter(|line| line.ends_with('\n'));
     let listening = lines.filter_map(|line| line.strip_prefix("Listening on "));
-    listening.filter_map(|line| line.split([' ', ',', ';']).next()?.parse().ok()).collect()
+    listening.filter_map(|line| line.trim_end().split([' ', ',', ';']).next()?.parse().ok()).collect()
 }
