@@ -204,7 +204,8 @@ class SessionClient(FramedClient):
             raise ProtocolError("What answered is no relay of version 2.")
         self._is_known = True
         self._heard = time.monotonic()
-        self._keepalive = min(self._keepalive, max(answer.idle / 3, KEEPALIVE_MIN))
+        if self._keepalive != math.inf:
+            self._keepalive = min(self._keepalive, max(answer.idle / 3, KEEPALIVE_MIN))
         self._max_message = answer.max_message
         self._decoder.payload_bytes_max = min(max(CONTROL_BYTES_MAX, answer.max_message), PAYLOAD_BYTES_MAX)
 

@@ -65,8 +65,8 @@ class Connection:
 
 
 class FakeRelay:
-    """Listens on a free port; `conversation(connection)` runs for the one client that comes. What it raises fails the test
-    at the end of the `with` block, as does a client that never comes."""
+    """Listens on a free port; `conversation(connection)` runs for the one client that comes. What it raises fails the
+    test at the end of the `with` block, as does a client that never comes."""
 
     def __init__(self, conversation, family=socket.AF_INET):
         self._listener = socket.socket(family)

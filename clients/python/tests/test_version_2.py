@@ -267,6 +267,11 @@ class Liveness(unittest.TestCase):
         with FakeRelay(relay) as fake, SessionClient(fake.host, fake.port, "me") as client:
             self.assertEqual(client.recv(DEADLINE), Message("b", b"done"))
 
+    def test_no_ping_is_due_when_they_are_switched_off(self):
+        with FakeRelay(session(lambda c: c.expect_end())) as fake:
+            with SessionClient(fake.host, fake.port, "me", keepalive=None) as client:
+                self.assertEqual(client._next_check(), float("inf"))
+
     def test_a_relay_that_answers_no_ping_is_given_up(self):
         def relay(connection):
             connection.expect(ping(1))
