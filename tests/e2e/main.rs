@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
 mod clients;
+mod clients_python;
 #[cfg(target_os = "linux")]
 mod dead_peer;
 mod faults;
@@ -24,5 +25,6 @@ mod overload;
 mod stopping;
 #[cfg(target_os = "linux")]
 mod system;
+mod test_client_python;
 mod wire_v1;
 mod wire_v2;
