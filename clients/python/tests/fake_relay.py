@@ -43,14 +43,14 @@ class Connection:
 
     def expect(self, wanted):
         """Receives exactly these bytes next."""
-        got = b""
+        got = bytearray()
         while len(got) < len(wanted):
             piece = self.socket.recv(len(wanted) - len(got))
             if not piece:
                 break
             got += piece
         if got != wanted:
-            raise AssertionError(f"wanted {wanted!r}, got {got!r}")
+            raise AssertionError(f"wanted {wanted!r:.300}, got {bytes(got)!r:.300}")
 
     def expect_end(self):
         piece = self.socket.recv(1000)
@@ -62,6 +62,22 @@ class Connection:
 
     def close(self):
         self.socket.close()
+
+
+class SendsThrough:
+    """A client's socket whose sending takes so many bytes and then fails."""
+
+    def __init__(self, real, size, failure):
+        self._real = real
+        self._size = size
+        self._failure = failure
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+    def sendall(self, data):
+        self._real.sendall(data[: self._size])
+        raise self._failure
 
 
 class FakeRelay:

@@ -25,6 +25,7 @@ class Program:
     def __init__(self, *arguments):
         script = os.path.join(fake_relay.CLIENTS, "test_client.py")
         environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", LC_ALL="C", PYTHONUTF8="0")
+        environment.pop("PYTHONUNBUFFERED", None)
         pipe = subprocess.PIPE
         command = [sys.executable, script, *(str(argument) for argument in arguments)]
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=environment)

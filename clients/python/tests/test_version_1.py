@@ -7,10 +7,11 @@ import struct
 import threading
 import unittest
 
-from fake_relay import DEADLINE, FakeRelay, eventually, frame
+from fake_relay import DEADLINE, FakeRelay, SendsThrough, eventually, frame
 from relay_client import (
     ConnectError,
     Disconnected,
+    ErrorReply,
     FramedClient,
     Message,
     ProtocolError,
@@ -56,25 +57,24 @@ class Raw(unittest.TestCase):
                 client.send("b", payload)
 
     def test_threads_do_not_mix_their_frames(self):
-        count = 200
-        payloads = [bytes([letter]) * 1000 for letter in b"xyz"]
+        count, size = 20, 100_000
 
         def relay(connection):
             connection.expect(b"a|")
             seen = []
-            for _ in range(count * len(payloads)):
-                connection.expect(b"b|1000|")
+            for _ in range(count * 3):
+                connection.expect(b"b|%d|" % size)
                 first = connection.socket.recv(1)
-                connection.expect(first * 999)
-                seen.append(first * 1000)
-            self.assertEqual([seen.count(payload) for payload in payloads], [count] * len(payloads))
+                connection.expect(first * (size - 1))
+                seen.append(first)
+            self.assertEqual([seen.count(letter) for letter in (b"x", b"y", b"z")], [count] * 3)
 
-        def flood(client, payload):
+        def flood(client, letter):
             for _ in range(count):
-                client.send("b", payload)
+                client.send("b", letter * size)
 
         with FakeRelay(relay) as fake, RawClient(fake.host, fake.port, "a") as client:
-            threads = [threading.Thread(target=flood, args=(client, payload)) for payload in payloads]
+            threads = [threading.Thread(target=flood, args=(client, letter)) for letter in (b"x", b"y", b"z")]
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -114,24 +114,25 @@ class Raw(unittest.TestCase):
                     got += client.recv(DEADLINE)
                 self.assertEqual(got, payload)
 
-    def test_closing_delivers_what_was_sent_although_something_is_unread(self):
-        done = threading.Event()
+    def test_closing_delivers_what_was_sent_although_more_arrives(self):
+        payload = bytes(1 << 20)
+        closing = threading.Event()
 
         def relay(connection):
             connection.expect(b"a|")
-            connection.send(b"unread" * 1000)
-            done.wait(DEADLINE)
-            connection.expect(b"b|100000|" + b"x" * 100_000)
+            closing.wait(DEADLINE)
+            # A socket that is closed already would answer this with a reset and drop what it still has to send.
+            connection.send(b"more")
+            connection.expect(frame(b"b", payload))
             connection.expect_end()
 
         with FakeRelay(relay) as fake:
             client = RawClient(fake.host, fake.port, "a")
-            eventually(lambda: client._inbox_bytes)
-            client.send("b", b"x" * 100_000)
-            threading.Timer(0.05, done.set).start()
+            client.send("b", payload)
+            threading.Timer(0.05, closing.set).start()
             client.close()
             client.close()
-            for use in (lambda: client.send("b", b"x"), lambda: (client.recv(0), client.recv(0))):
+            for use in (lambda: client.send("b", b"x"), client.recv):
                 with self.assertRaisesRegex(Disconnected, "closed by this program"):
                     use()
 
@@ -197,20 +198,9 @@ class Ends(unittest.TestCase):
             self.assertRaises(Disconnected, client.send, "b", bytes(64 << 20))
 
     def test_an_interrupted_send_ends_the_connection(self):
-        class Interrupted:
-            def __init__(self, real):
-                self._real = real
-
-            def __getattr__(self, name):
-                return getattr(self._real, name)
-
-            def sendall(self, data):
-                self._real.sendall(data[:3])
-                raise KeyboardInterrupt
-
         with FakeRelay(lambda c: (c.expect(b"a|b|5"), c.expect_end())) as fake:
             with RawClient(fake.host, fake.port, "a") as client:
-                client._socket = Interrupted(client._socket)
+                client._socket = SendsThrough(client._socket, 3, KeyboardInterrupt)
                 self.assertRaises(KeyboardInterrupt, client.send, "b", b"hello")
                 self.assertRaisesRegex(Disconnected, "interrupted within a message", client.send, "b", b"x")
 
@@ -310,6 +300,8 @@ class Retrying(unittest.TestCase):
     def test_not_what_waiting_does_not_cure(self):
         self.assertEqual(self.attempts(ValueError("wrong"), "client"), ("wrong", 1))
         self.assertEqual(self.attempts(ProtocolError("odd"), "client"), ("odd", 1))
+        self.assertEqual(self.attempts(ErrorReply("bad_name", "no"), "client"), ("The relay reports bad_name: no.", 1))
+        self.assertEqual(self.attempts(ErrorReply("name_taken", "no"), "client"), ("client", 0))
 
 
 if __name__ == "__main__":

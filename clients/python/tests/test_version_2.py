@@ -4,9 +4,10 @@ import os
 import socket
 import struct
 import threading
+import time
 import unittest
 
-from fake_relay import DEADLINE, HELLO, WELCOME, FakeRelay, control, eventually, frame, session
+from fake_relay import DEADLINE, HELLO, WELCOME, FakeRelay, SendsThrough, control, eventually, frame, session
 from relay_client import ConnectError, Disconnected, ErrorReply, Message, ProtocolError, RelayTimeout, SessionClient
 from relay_client import TooLarge
 
@@ -66,6 +67,7 @@ class Session(unittest.TestCase):
                 client.send(dest, data)
             self.assertEqual(client.sync(DEADLINE), {"x": 2, "\udcff": 1})
             self.assertEqual(client.sync(DEADLINE), {})
+            self.assertEqual(client._dead_at(), float("inf"))
             self.assertEqual(client.recv(DEADLINE), Message("b", b"between"))
 
         self.run_session(relay, use)
@@ -161,6 +163,20 @@ class Session(unittest.TestCase):
             with self.assertRaises(ErrorReply) as raised:
                 while True:
                     client.send("b", b"x" * 100)
+            self.assertEqual(raised.exception.code, "too_slow")
+
+        self.run_session(relay, use)
+
+    def test_the_reason_is_found_behind_messages_that_wait(self):
+        def relay(connection):
+            connection.send(frame(b"b", b"x" * 100) * 20_000 + error("too_slow"))
+            connection.expect_end()
+
+        def use(client):
+            eventually(lambda: client._is_paused)
+            client._socket = SendsThrough(client._socket, 0, BrokenPipeError)
+            with self.assertRaises(ErrorReply) as raised:
+                client.send("b", b"hello")
             self.assertEqual(raised.exception.code, "too_slow")
 
         self.run_session(relay, use)
@@ -265,6 +281,7 @@ class Liveness(unittest.TestCase):
             connection.expect_end()
 
         with FakeRelay(relay) as fake, SessionClient(fake.host, fake.port, "me") as client:
+            self.assertLess(client._next_check() - time.monotonic(), 0.2)
             self.assertEqual(client.recv(DEADLINE), Message("b", b"done"))
 
     def test_no_ping_is_due_when_they_are_switched_off(self):
@@ -303,6 +320,29 @@ class Liveness(unittest.TestCase):
                 got = client.recv(DEADLINE)
                 while got.payload != b"done":
                     got = client.recv(DEADLINE)
+
+    def test_while_sending_is_held_back_no_answer_is_missed(self):
+        read = threading.Event()
+
+        def relay(connection):
+            connection.expect(HELLO)
+            connection.send(control(WELCOME.replace(b"100", b"100000000")))
+            read.wait(DEADLINE)
+            connection.expect(frame(b"b", bytes(64 << 20)))
+            connection.expect_end()
+
+        with FakeRelay(relay) as fake:
+            with SessionClient(fake.host, fake.port, "me", keepalive=None, pong_timeout=0.1) as client:
+                sending = threading.Thread(target=client.send, args=("b", bytes(64 << 20)))
+                sending.start()
+                eventually(lambda: client._is_writing)
+                client._asked = time.monotonic()
+                client._check(client._dead_at())
+                read.set()
+                sending.join()
+                with self.assertRaises(Disconnected):
+                    client._check(client._dead_at())
+                client._asked = None
 
 
 if __name__ == "__main__":
