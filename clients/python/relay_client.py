@@ -114,6 +114,11 @@ class FramedClient(Connection):
             self._changed.notify_all()
             return message
 
+    @property
+    def waiting(self) -> int:
+        """How many messages have arrived and wait to be received."""
+        return len(self._messages)
+
     def _prepare(self) -> None:
         self._decoder = FrameDecoder()
         self._messages: Deque[Message] = collections.deque()

@@ -11,9 +11,9 @@ Connects to the relay at HOST:PORT, registers as NAME, and asks for commands:
     Command > recv
     b'hello'
 
-* `recv` shows what has arrived, as Python shows bytes, and waits if nothing has. Plain version 1 does not tell where a
-  message ends: what has arrived is shown as one. With `--framed` (version 1 of a relay that runs with
-  `--delivery framed`) and with `--v2` (version 2) it shows one message and its sender: `device_b: b'hello'`.
+* `recv` shows all that has arrived, as Python shows bytes, and waits if nothing has. Plain version 1 does not tell
+  where a message ends: what has arrived is shown as one. With `--framed` (version 1 of a relay that runs with
+  `--delivery framed`) and with `--v2` (version 2) each message has a line, with its sender: `device_b: b'hello'`.
 * `send` asks for a name and a text and sends the text as UTF-8. With `--v2` it says so when nobody has the name.
 * `help` shows the commands. `quit`, `exit` and the end of the input leave. An empty line does nothing; after anything
   else the client says which commands there are.
@@ -132,7 +132,7 @@ class Console:
             if command in ("quit", "exit"):
                 return 0
             if command == "recv":
-                self._show(self._client.recv())
+                self._recv()
             elif command == "send":
                 self._send(self._ask("Dest name > "), self._ask("Data > "))
             elif command == "help":
@@ -143,7 +143,9 @@ class Console:
         except EOFError:
             print("\nThe input ended inside a command; nothing was sent.", file=sys.stderr)
             return 1
-        except (ValueError, TooLarge, RelayTimeout) as error:
+        except (ValueError, TooLarge) as error:
+            print(f"{error} Nothing was sent.")
+        except RelayTimeout as error:
             print(error)
         except RelayError as error:
             if isinstance(error, ErrorReply) and not error.fatal:
@@ -165,6 +167,12 @@ class Console:
             raise EOFError
         line = line[:-1] if line.endswith("\n") else line
         return line[:-1] if line.endswith("\r") else line
+
+    def _recv(self) -> None:
+        self._show(self._client.recv())
+        if isinstance(self._client, FramedClient):
+            for _ in range(self._client.waiting):
+                self._show(self._client.recv(0))
 
     def _send(self, dest: str, data: str) -> None:
         self._client.send(dest, data.encode("utf-8", "surrogateescape"))

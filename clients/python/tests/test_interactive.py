@@ -97,10 +97,10 @@ class Commands(unittest.TestCase):
 
     def test_framed_recv_shows_senders_that_cannot_steer_the_terminal(self):
         messages = frame(b"b", b"hello") + frame(b"\x1b[2J\xff\n", b"") + frame("größe".encode(), b"x")
-        shown = talk(b"recv\n" * 3, lambda c: (c.expect(b"me|"), c.send(messages), c.expect_end()), "--framed")
+        shown = talk(b"recv\n", lambda c: (c.expect(b"me|"), c.send(messages), c.expect_end()), "--framed")
         # The terminal of this test knows only ASCII.
         expected = (b"b: b'hello'", b"\\x1b[2J\\xff\\n: b''", b"gr\\xf6\\xdfe: b'x'")
-        self.assertEqual(shown, (0, b"".join(COMMAND + line + b"\n" for line in expected) + COMMAND + b"\n", ""))
+        self.assertEqual(shown, (0, COMMAND + b"".join(line + b"\n" for line in expected) + COMMAND + b"\n", ""))
 
     def test_version_2_tells_what_nobody_received(self):
         def relay(connection):
@@ -124,7 +124,7 @@ class Commands(unittest.TestCase):
 
         shown = talk(b"send\nb\nhi\nsend\nb\n" + b"x" * 101 + b"\nquit\n", session(relay), "--v2")
         told = b"The relay reports too_large: no.\n"
-        large = b"The relay takes messages of up to 100 bytes, and this one has 101.\n"
+        large = b"The relay takes messages of up to 100 bytes, and this one has 101. Nothing was sent.\n"
         self.assertEqual(shown, (0, COMMAND + SENDING + told + COMMAND + SENDING + large + COMMAND, ""))
 
     def test_an_unknown_command_says_what_exists(self):
@@ -145,6 +145,7 @@ class Commands(unittest.TestCase):
         self.assertEqual((code, errors), (0, ""))
         for part in (b"at least one byte", b"no '|'", b"at most 255 bytes"):
             self.assertIn(part, shown)
+        self.assertEqual(shown.count(b". Nothing was sent.\n"), 3)
 
     def test_input_that_ends_inside_a_command_is_an_error(self):
         for text in (b"send\n", b"send\nb\n"):

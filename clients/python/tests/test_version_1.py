@@ -212,7 +212,9 @@ class Framed(unittest.TestCase):
 
         with FakeRelay(lambda c: (c.expect(b"a|"), c.send(wire[:9]), c.send(wire[9:]), c.expect(b"\xff|2|me"))) as fake:
             with FramedClient(fake.host, fake.port, "a") as client:
+                eventually(lambda: client.waiting == len(messages))
                 got = [client.recv(DEADLINE) for _ in messages]
+                self.assertEqual(client.waiting, 0)
                 client.send(got[1].sender, b"me")
                 self.assertEqual(got[0], Message("device_b", b"hello"))
                 self.assertEqual([(m.sender.encode("utf-8", "surrogateescape"), m.payload) for m in got], messages)
