@@ -1,6 +1,9 @@
 //! How the practice clients connect: several times, and saying why not.
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use tokio::{net::TcpStream, time::sleep};
 
@@ -50,19 +53,16 @@ pub async fn connect(
     on_retry: impl FnMut(&DialError, u32),
 ) -> Result<Connection, DialError> {
     let stream = retry.run(async || dial(target, retry.timeout).await, on_retry).await?;
-    connection(target, stream, retry.timeout)
+    Ok(connection(target, stream, retry.timeout))
 }
 
 /// A conversation on a new connection to `target`.
-pub(super) fn connection(
-    target: &Target,
-    stream: TcpStream,
-    patience: Duration,
-) -> Result<Connection, DialError> {
-    // Fails only for a connection that is already gone, which its first read will find out.
+pub(super) fn connection(target: &Target, stream: TcpStream, patience: Duration) -> Connection {
+    // Both fail only for a connection that was reset meanwhile, and that is for its first read to find out and to call by its name.
     let _ = SOCKET_OPTIONS.apply(&stream);
-    let peer = stream.peer_addr().map_err(|error| DialError::Other(target.clone(), error))?;
-    Ok(Connection::new(Stream::Tcp(stream), peer, patience))
+    let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, target.port()));
+    let peer = stream.peer_addr().unwrap_or(unknown);
+    Connection::new(Stream::Tcp(stream), peer, patience)
 }
 
 #[cfg(test)]

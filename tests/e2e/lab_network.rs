@@ -9,12 +9,22 @@ use crate::harness::{LabServer, PythonServer, Socket, patience, relay};
 
 /// What the machine may add to any measurement.
 fn slack() -> Duration {
-    Duration::from_millis(400) * patience()
+    Duration::from_millis(200) * patience()
 }
 
-fn within(took: Duration, least: Duration, most: Duration) {
-    assert!(took >= least, "{took:?} is less than {least:?}");
-    assert!(took <= most + slack(), "{took:?} is much more than {most:?}");
+/// Measures up to five times: no result may be below `least`, which a busy machine cannot cause, and one has to be below `most`, since
+/// a busy machine is not busy all the time.
+fn measured(least: Duration, most: Duration, mut measure: impl FnMut() -> Duration) {
+    let mut seen = Vec::new();
+    while seen.len() < 5 {
+        let took = measure();
+        assert!(took >= least, "{took:?} is less than {least:?}");
+        if took <= most + slack() {
+            return;
+        }
+        seen.push(took);
+    }
+    panic!("{seen:?} are all much more than {most:?}");
 }
 
 fn millis(ms: u64) -> Duration {
@@ -40,17 +50,14 @@ fn echoes(options: &[&str], mut test: impl FnMut(&LabServer, &mut Socket)) {
 #[test]
 fn without_options_nothing_is_slower() {
     echoes(&[], |_, client| {
-        round_trip(client, b"warm");
-        within(round_trip(client, b"hello"), Duration::ZERO, Duration::ZERO);
+        measured(Duration::ZERO, Duration::ZERO, || round_trip(client, b"hello"));
     });
 }
 
 #[test]
 fn a_delay_is_added_in_each_direction() {
     echoes(&["--delay", "100ms"], |_, client| {
-        for _ in 0..3 {
-            within(round_trip(client, b"hello"), millis(200), millis(200));
-        }
+        measured(millis(200), millis(200), || round_trip(client, b"hello"));
     });
 }
 
@@ -58,9 +65,7 @@ fn a_delay_is_added_in_each_direction() {
 fn jitter_spreads_round_trips_around_the_delay() {
     echoes(&["--delay", "30ms", "--jitter", "25ms"], |_, client| {
         let times: Vec<_> = (0..30).map(|_| round_trip(client, b"hello")).collect();
-        for took in &times {
-            within(*took, millis(10), millis(110));
-        }
+        assert!(times.iter().all(|took| *took >= millis(10)), "{times:?}");
         // Without jitter no round trip takes less than 60 ms; with it, each takes less than 55 with a chance of two in five.
         let least = *times.iter().min().unwrap();
         assert!(least < millis(55), "{times:?}");
@@ -83,28 +88,28 @@ fn a_rate_is_kept_in_each_direction() {
     // 250,000 bytes a second. The echo begins while the rest is on its way, so both directions take the same second.
     echoes(&["--rate", "2mbit"], |_, client| {
         let data = crate::harness::pattern(250_000);
-        let took = std::thread::scope(|scope| {
-            let start = Instant::now();
-            let mut sender = Socket(client.0.try_clone().unwrap());
-            let sent = data.clone();
-            scope.spawn(move || sender.send(sent));
-            client.expect(&data);
-            start.elapsed()
+        measured(millis(900), millis(1250), || {
+            std::thread::scope(|scope| {
+                let start = Instant::now();
+                let mut sender = Socket(client.0.try_clone().unwrap());
+                let sent = data.clone();
+                scope.spawn(move || sender.send(sent));
+                client.expect(&data);
+                start.elapsed()
+            })
         });
-        within(took, millis(900), millis(1250));
     });
 }
 
 #[test]
 fn a_connection_is_dropped_when_its_time_has_come() {
-    echoes(&["--drop-after", "400ms"], |server, client| {
-        let start = Instant::now();
-        client.send("hello");
-        client.expect("hello");
-        let rest = client.receive_all();
-        assert!(rest.is_empty());
-        // The clock of the other side began a little earlier than ours.
-        within(start.elapsed() + millis(50), millis(400), millis(400));
+    echoes(&["--drop-after", "400ms"], |server, _| {
+        measured(millis(400), millis(400), || {
+            let start = Instant::now();
+            let mut client = server.connect();
+            assert!(client.receive_all().is_empty());
+            start.elapsed()
+        });
         server.process.expect_stderr("--drop-after");
         // Our client calls it by its name: a reset. The sender's silence alone would be an end.
         let silent = PythonServer::start("silent");
@@ -125,16 +130,19 @@ fn every_server_has_a_network() {
     ] {
         let mut options = vec!["--delay", "150ms"];
         if mode == "files" {
-            options.extend(["--into", &into]);
+            options.extend(["--into", &into, "--overwrite"]);
         }
         let server = LabServer::start(mode, &options);
-        let mut client = server.connect();
-        let start = Instant::now();
-        client.send(sent);
-        client.expect(answer);
-        within(start.elapsed(), millis(300), millis(350));
-        client.shutdown_write();
-        client.receive_all();
+        measured(millis(300), millis(350), || {
+            let mut client = server.connect();
+            let start = Instant::now();
+            client.send(sent);
+            client.expect(answer);
+            let took = start.elapsed();
+            client.shutdown_write();
+            client.receive_all();
+            took
+        });
     }
 }
 

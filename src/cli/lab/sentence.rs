@@ -66,6 +66,10 @@ fn dial_advice(error: &DialError) -> (&'static str, u8) {
             "check the address, this machine's network, and that both are on networks that meet.",
             UNREACHABLE,
         ),
+        // The connection was made and torn down again before this end had noticed the former.
+        DialError::Other(_, error) if error.kind() == io::ErrorKind::ConnectionReset => {
+            ("the server crashed or gave up: look at its log.", RESET)
+        }
         DialError::Other(..) => ("check the address and this machine's network.", 1),
     }
 }
@@ -118,4 +122,19 @@ pub(super) fn directory(path: &Path, error: &io::Error) -> Failure {
 pub(super) fn file(path: &Path, why: impl std::fmt::Display) -> Failure {
     let sentence = format!("cannot send {}: {why}; check the path and who may read it.", path.display());
     Failure::new(sentence).with_code(FILE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Target;
+
+    #[test]
+    fn a_reset_is_one_whenever_it_comes() {
+        let error = io::Error::from(io::ErrorKind::ConnectionReset);
+        let early = client(DialError::Other(Target::new("h", 1), error).into());
+        assert_eq!(early, Failure::new(early.to_string()).with_code(RESET));
+        let late = client(PeerError::Reset.into());
+        assert_eq!(late, Failure::new(late.to_string()).with_code(RESET));
+    }
 }

@@ -27,7 +27,7 @@ pub(super) async fn all(
 ) -> Result<(), ClientError> {
     let addresses = find(target, plan, report).await?;
     let (first, address) = reach(&addresses, plan, on_retry, report).await?;
-    let first = connect::connection(target, first, plan.retry.timeout)?;
+    let first = connect::connection(target, first, plan.retry.timeout);
     round_trips(first, address, plan, report).await?;
     concurrent(address, plan, report).await?;
     large_message(address, plan, report).await
@@ -87,7 +87,7 @@ fn at(address: SocketAddr) -> Target {
 async fn again(address: SocketAddr, plan: &Plan) -> Result<Connection, ClientError> {
     let target = at(address);
     let stream = dial(&target, plan.retry.timeout).await?;
-    Ok(connect::connection(&target, stream, plan.retry.timeout)?)
+    Ok(connect::connection(&target, stream, plan.retry.timeout))
 }
 
 async fn round_trips(
