@@ -1,7 +1,7 @@
 //! The emulation of bad networks: bytes arrive late, at uneven times, at a limited rate, or no longer at all, but always in
 //! order and unchanged, as TCP delivers them.
 //!
-//! There is one mechanism, [`carry`], which takes the bytes of one stream to another and back through a [`line`] in each
+//! There is one mechanism, [`carry()`], which takes the bytes of one stream to another and back through a [`mod@line`] in each
 //! direction. `relay lab proxy` puts it between two connections, the practice servers between a connection and themselves. What is
 //! on the way is bounded by [`Network::in_flight_max`], whatever the sender does.
 
