@@ -258,6 +258,14 @@ impl Console {
 
     /// The runtime takes Ctrl-C away from the system, which would have ended the program at a prompt that is no terminal's.
     fn watch_interrupts(&self) {
+        // The handler is in place when this returns, not only when the task below first runs: asking once is enough.
+        self.handle.block_on(async {
+            tokio::select! {
+                biased;
+                _ = ctrl_c() => {}
+                () = std::future::ready(()) => {}
+            }
+        });
         let interrupt = Arc::clone(&self.interrupt);
         self.handle.spawn(async move {
             while ctrl_c().await.is_ok() {
