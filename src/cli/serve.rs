@@ -65,7 +65,7 @@ pub(crate) struct Serve {
     user_timeout: Span,
 
     /// Bytes that may wait for one client before its senders are paused
-    #[arg(long, value_name = "SIZE", default_value = "2MiB", help_heading = "Limits")]
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", help_heading = "Limits")]
     queue: ByteSize,
 
     /// Largest message of version 2 and of framed delivery

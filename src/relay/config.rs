@@ -60,9 +60,8 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(30),
             // A third of the idle time: a client that reads nothing is cut before one that only says nothing.
             write_timeout: Duration::from_secs(10),
-            // With 1 MiB the queues of a many-to-many exchange filled up now and then, and every sender waited for the slowest
-            // recipient: two thirds of the throughput of 2 MiB. Twenty recipients that read nothing still cost less than 64 MiB.
-            queue_bytes: 2 << 20,
+            // Twice the bandwidth-delay product of 40 Mbit/s over 100 ms; a Raspberry Pi affords it for some hundred slow clients.
+            queue_bytes: 1 << 20,
             message_bytes_max: 1 << 20,
             // One kernel read of a fast sender; a thousand senders that stop in the middle cost 64 MiB at the very most.
             stream_bytes_min: 64 << 10,
