@@ -1,6 +1,10 @@
 //! How a command ends when it does not succeed.
 
-use std::{fmt, process::ExitCode};
+use std::{
+    fmt,
+    io::{Write, stderr},
+    process::ExitCode,
+};
 
 /// One sentence for a person, with what to do next, and an exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,9 +33,14 @@ impl Failure {
 
     /// Prints the sentence to standard error and gives the exit code to the caller.
     pub fn report(&self) -> ExitCode {
-        eprintln!("relay: {self}");
+        tell(&self.to_string());
         ExitCode::from(self.code)
     }
+}
+
+/// One line for the person, on standard error. Whoever closed it does not want to know, and the program goes on.
+pub(super) fn tell(line: &str) {
+    let _ = stderr().write_all(format!("relay: {line}\n").as_bytes());
 }
 
 impl fmt::Display for Failure {

@@ -1,7 +1,7 @@
 //! `relay recv`: what arrives for a name to standard output.
 
 use std::{
-    io::{self, ErrorKind, Write, stdout},
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     Failure,
+    failure::tell,
     output::Output,
     progress::Progress,
     relay_args::{RelayArgs, sentence},
@@ -252,10 +253,4 @@ fn as_json(frame: &Frame) -> Vec<u8> {
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     let name = if path == Path::new("-") { "standard output".to_owned() } else { path.display().to_string() };
     Failure::new(format!("cannot write to {name}: {error}; check its folder and the space on the disk."))
-}
-
-/// One line for the person, beside what goes to standard output.
-fn tell(line: &str) {
-    let _ = stdout().flush();
-    eprintln!("relay: {line}");
 }

@@ -1,6 +1,6 @@
 //! The program's own clients: `relay connect`, `relay send`, `relay recv`, completions and man pages.
 
-use std::{fs, net::TcpListener, time::Instant};
+use std::{fs, net::TcpListener, process::Stdio, time::Instant};
 
 use predicates::prelude::*;
 
@@ -183,6 +183,23 @@ fn the_receiver_comes_back_by_itself_when_the_relay_does() {
     send(&server, &["to", "--wait", "20s"]).write_stdin("after").assert().success();
     to.expect_exit(0);
     assert_eq!(to.stdout(), "before after");
+}
+
+#[test]
+fn a_closed_standard_error_changes_no_exit_code() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let cases: [&[&str]; 2] = [
+        &["send", "x", "--relay", &free],
+        // Tells of several attempts before it gives up.
+        &["recv", "--as", "x", "--relay", &free, "--retry-for", "1s"],
+    ];
+    for arguments in cases {
+        let mut command = command(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stderr.take());
+        assert_eq!(child.wait().unwrap().code(), Some(1), "{arguments:?}");
+    }
 }
 
 #[test]
