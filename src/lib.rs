@@ -3,6 +3,7 @@
 //! The map, in the order the data flows; dependencies point downwards only:
 //!
 //! * [`cli`]: one file per command: its arguments and a `run` that calls the library. No logic.
+//! * [`tunnel`]: a local service under a name, and a local port that leads to a name.
 //! * [`lab`]: practice servers and clients, and the emulation of bad networks.
 //! * [`client`]: what the program's own clients share: sessions with a relay, the interactive client.
 //! * [`relay`]: the server. A frame's way: socket -> session -> [`wire`] -> route -> outbox -> socket.
@@ -16,4 +17,5 @@ pub mod client;
 pub mod lab;
 pub mod net;
 pub mod relay;
+pub mod tunnel;
 pub mod wire;

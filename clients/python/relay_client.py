@@ -24,17 +24,20 @@ from __future__ import annotations
 
 import collections
 import math
+import os
 import random
 import time
 from typing import Callable, Deque, Dict, NamedTuple, Optional, TypeVar
 
 from relay_connection import KEEPALIVE, KEEPALIVE_MIN, READ_BYTES, Connection
-from relay_wire import CONTROL_BYTES_MAX, PAYLOAD_BYTES_MAX, Closing, Frame, FrameDecoder, Name, Pong
+from relay_wire import CONTROL_BYTES_MAX, PAYLOAD_BYTES_MAX, Closing, Control, Frame, FrameDecoder, Name, Pong
 from relay_wire import ConnectError, Disconnected, ErrorReply, ProtocolError, RelayError, RelayTimeout, TooLarge
-from relay_wire import Undeliverable, Welcome, decode_control, decode_name, encode_hello
+from relay_wire import Challenge, Secret, TokenNeeded, Undeliverable, Welcome
+from relay_wire import decode_control, decode_name, encode_answer, encode_hello, encode_secret
 
 __all__ = ["FramedClient", "Message", "RawClient", "SessionClient", "retry"]
-__all__ += ["ConnectError", "Disconnected", "ErrorReply", "ProtocolError", "RelayError", "RelayTimeout", "TooLarge"]
+__all__ += ["ConnectError", "Disconnected", "ErrorReply", "ProtocolError", "RelayError", "RelayTimeout", "TokenNeeded"]
+__all__ += ["TooLarge"]
 
 T = TypeVar("T")
 
@@ -142,7 +145,8 @@ class SessionClient(FramedClient):
     A name that is taken is an `ErrorReply` with the code `name_taken` at once; an error that does not end the
     connection is raised by the next `recv()` or `sync()`. When an answer is due and nothing at all comes from the relay
     for `pong_timeout` seconds, the connection is given up. A relay answers after it has routed what was sent before:
-    choose a longer time for a program that floods slow recipients. The other arguments are those of `RawClient`."""
+    choose a longer time for a program that floods slow recipients. `token` (without it, the variable `RELAY_TOKEN`) is
+    proved to a relay that asks for one, and never sent. The other arguments are those of `RawClient`."""
 
     def __init__(
         self,
@@ -153,8 +157,11 @@ class SessionClient(FramedClient):
         timeout: float = 10.0,
         keepalive: Optional[float] = KEEPALIVE,
         pong_timeout: float = 30.0,
+        token: Optional[Secret] = None,
     ) -> None:
         self._pong_timeout = pong_timeout
+        token = os.environ.get("RELAY_TOKEN") if token is None else token
+        self._token = None if token is None else encode_secret(token)
         self._undeliverable: Dict[str, int] = {}
         super().__init__(host, port, name, timeout=timeout, keepalive=keepalive)
 
@@ -194,15 +201,12 @@ class SessionClient(FramedClient):
         deadline = time.monotonic() + timeout
         self._decoder.payload_bytes_max = CONTROL_BYTES_MAX
         self._socket.sendall(self._hello)
-        frame = None
-        while frame is None:
-            self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
-            data = self._socket.recv(READ_BYTES)
-            if not data:
-                raise ConnectError("The relay ended the connection without an answer; it may know only version 1.")
-            self._decoder.feed(data)
-            frame = self._decoder.next_frame()
-        answer = None if frame.name else decode_control(frame.payload)
+        answer = self._next_answer(deadline)
+        if isinstance(answer, Challenge):
+            if self._token is None:
+                raise TokenNeeded("The relay asks for a token; set RELAY_TOKEN, or pass the token to the client.")
+            self._socket.sendall(encode_answer(self._token, answer.challenge, self._hello))
+            answer = self._next_answer(deadline)
         if isinstance(answer, ErrorReply):
             raise answer
         if not isinstance(answer, Welcome):
@@ -213,6 +217,18 @@ class SessionClient(FramedClient):
             self._keepalive = min(self._keepalive, max(answer.idle / 3, KEEPALIVE_MIN))
         self._max_message = answer.max_message
         self._decoder.payload_bytes_max = min(max(CONTROL_BYTES_MAX, answer.max_message), PAYLOAD_BYTES_MAX)
+
+    def _next_answer(self, deadline: float) -> Optional[Control]:
+        """The relay's next control frame, while it is the only one that speaks."""
+        frame = self._decoder.next_frame()
+        while frame is None:
+            self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+            data = self._socket.recv(READ_BYTES)
+            if not data:
+                raise ConnectError("The relay ended the connection without an answer; it may know only version 1.")
+            self._decoder.feed(data)
+            frame = self._decoder.next_frame()
+        return None if frame.name else decode_control(frame.payload)
 
     def _take_frame(self, frame: Frame) -> None:
         if frame.name:

@@ -182,6 +182,7 @@ class Connection:
             return Disconnected(f"The connection to the relay was lost: {error.strerror or error}.")
         if not self._is_known and time.monotonic() < self._begun + REGISTRATION_WINDOW:
             taken = f"most likely another client has the name {self.name!r}; choose a different one"
+            taken += ", or use version 2 if the relay asks for a token"
             return Disconnected(f"The relay ended the connection right after registration: {taken}.")
         return Disconnected("The relay ended the connection; its log says why.")
 

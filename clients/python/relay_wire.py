@@ -6,15 +6,21 @@ docs/protocol.md is the normative description.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
 Name = Union[str, bytes]
+Secret = Union[str, bytes]
 
 NAME_BYTES_MAX = 255
 LENGTH_DIGITS_MAX = 20
 LENGTH_MAX = 2**64 - 1
 CONTROL_BYTES_MAX = 16384
+SECRET_BYTES_MAX = 1024
+# A MAC and a challenge are 32 bytes, written in hexadecimal.
+MAC_DIGITS = 64
 # A framed message is collected whole. Relays take 1 MiB unless told otherwise; this bounds what one can make us keep.
 PAYLOAD_BYTES_MAX = 64 << 20
 
@@ -43,6 +49,10 @@ class TooLarge(RelayError):
     """The relay takes no message of this size; nothing was sent."""
 
 
+class TokenNeeded(RelayError):
+    """The relay asks for a token and this program has none."""
+
+
 class ProtocolError(RelayError):
     """What the other side sent does not follow the protocol."""
 
@@ -50,7 +60,8 @@ class ProtocolError(RelayError):
 class ErrorReply(RelayError):
     """An error that a version 2 relay reported. `code` is for programs; a `fatal` one ends the connection."""
 
-    FATAL = frozenset(("name_taken", "bad_name", "bad_frame", "bad_hello", "timeout", "too_slow"))
+    FATAL = frozenset(("name_taken", "replaced", "bad_name", "bad_frame", "bad_hello", "unauthorized"))
+    FATAL |= frozenset(("timeout", "too_slow"))
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"The relay reports {code}: {message}.")
@@ -70,6 +81,12 @@ class Welcome(NamedTuple):
 
     max_message: int
     idle: float
+
+
+class Challenge(NamedTuple):
+    """What the relay wants the token to be proved with before it answers the hello."""
+
+    challenge: str
 
 
 class Pong(NamedTuple):
@@ -92,7 +109,7 @@ class Closing(NamedTuple):
     retry_after: float
 
 
-Control = Union[Welcome, Pong, Undeliverable, Closing, ErrorReply]
+Control = Union[Welcome, Challenge, Pong, Undeliverable, Closing, ErrorReply]
 
 
 def encode_name(name: Name) -> bytes:
@@ -128,6 +145,24 @@ def encode_hello(name: bytes) -> bytes:
         raise ValueError(f"Version 2 takes only names that are UTF-8, and {name!r} is not.") from None
     hello = {"hello": 2, "register": text}
     return encode_frame(b"", json.dumps(hello, separators=(",", ":")).encode())
+
+
+def encode_secret(secret: Secret) -> bytes:
+    """The bytes of a token, without white space around them; a `ValueError` says what is wrong with what cannot be
+    one."""
+    encoded = (secret.encode("utf-8", "surrogateescape") if isinstance(secret, str) else bytes(secret)).strip()
+    if not encoded:
+        raise ValueError("A token has at least one byte that is no white space.")
+    if len(encoded) > SECRET_BYTES_MAX or b"\n" in encoded:
+        raise ValueError(f"A token is one line of at most {SECRET_BYTES_MAX} bytes.")
+    return encoded
+
+
+def encode_answer(token: bytes, challenge: str, hello: bytes) -> bytes:
+    """The frame that proves the token to a relay that sent `challenge` after `hello`, the frame as it was sent."""
+    json_of_hello = hello.split(b"|", 2)[2]
+    message = b"relay hello 2\n" + challenge.encode() + b"\n" + json_of_hello
+    return encode_frame(b"", b'{"answer":"%b"}' % hmac.new(token, message, hashlib.sha256).hexdigest().encode())
 
 
 class FrameDecoder:
@@ -210,6 +245,11 @@ def decode_control(payload: bytes) -> Optional[Control]:
         control = _object(json.loads(payload.decode("utf-8")))
         if "hello" in control:
             return Welcome(_integer(control["max_message"]), _integer(control["idle_ms"]) / 1000)
+        if "challenge" in control:
+            challenge = _string(control["challenge"])
+            if len(challenge) != MAC_DIGITS or not challenge.isascii():
+                raise ValueError
+            return Challenge(challenge)
         if "pong" in control:
             return Pong(_integer(control["pong"]))
         if "undeliverable" in control:

@@ -1,6 +1,6 @@
 //! `relay completions`: shell completions.
 
-use std::io::stdout;
+use std::io::{ErrorKind, Write, stdout};
 
 use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};
@@ -16,7 +16,13 @@ pub(crate) struct Completions {
 
 impl Completions {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        generate(self.shell, &mut Cli::command(), "relay", &mut stdout());
-        Ok(())
+        // Into memory first: the generator panics when it cannot write.
+        let mut script = Vec::new();
+        generate(self.shell, &mut Cli::command(), "relay", &mut script);
+        match stdout().write_all(&script).and_then(|()| stdout().flush()) {
+            // Whoever read our output has enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(|e| Failure::new(format!("cannot write to standard output: {e}."))),
+        }
     }
 }

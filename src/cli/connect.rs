@@ -2,7 +2,9 @@
 
 use clap::Args;
 
-use super::{Failure, console::Console, relay_args::sentence, values::Span};
+use super::{
+    Failure, console::Console, prompt::Prompt, relay_args::sentence, secrets::CredentialArgs, values::Span,
+};
 use crate::{
     client::{Link, Mode, Running},
     net::Target,
@@ -35,6 +37,9 @@ pub(crate) struct Connect {
     /// How long connecting may take
     #[arg(long, value_name = "TIME", default_value = "5s")]
     connect_timeout: Span,
+
+    #[command(flatten)]
+    credentials: CredentialArgs,
 }
 
 impl Connect {
@@ -44,16 +49,24 @@ impl Connect {
             (_, true) => Mode::Session,
             _ => Mode::Raw,
         };
+        if mode != Mode::Session && self.credentials.is_given() {
+            return Err(Failure::usage(
+                "version 1 of the protocol can prove neither a token nor an owner; use --v2.",
+            ));
+        }
+        let credentials = self.credentials.read()?;
         let relay = Target::new(self.host, self.port);
         // The link runs on a thread of its own, so that it is kept alive while a person thinks.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime =
             runtime.map_err(|e| Failure::new(format!("cannot start: {e}; raise the system's limits.")))?;
         let running = runtime.block_on(async {
-            let link = Link::open(&relay, &self.name, mode, self.connect_timeout.0).await;
+            let link = Link::open(&relay, &self.name, mode, self.connect_timeout.0, &credentials).await;
             link.map(Running::start).map_err(|error| sentence(&error, &relay, &self.name))
         })?;
-        let result = Console::new(runtime.handle().clone(), running, mode, relay, self.name).run();
+        let prompt = Prompt::start()
+            .map_err(|e| Failure::new(format!("cannot start: {e}; raise the system's limits.")))?;
+        let result = Console::new(runtime.handle().clone(), running, mode, relay, self.name, prompt).run();
         runtime.shutdown_background();
         result
     }

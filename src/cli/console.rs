@@ -1,7 +1,7 @@
 //! The conversation with whoever types the commands of `relay connect`.
 
 use std::{
-    io::{BufRead, IsTerminal, Write, stdin, stdout},
+    io::{Write, stdout},
     process::exit,
     sync::{
         Arc,
@@ -10,10 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustyline::{DefaultEditor, error::ReadlineError};
 use tokio::{runtime::Handle, signal::ctrl_c, sync::Notify, time::timeout};
 
-use super::{Failure, relay_args::sentence};
+use super::{
+    Failure,
+    prompt::{Line, NoLine, Prompt},
+    relay_args::sentence,
+};
 use crate::{
     client::{Arrived, Event, LinkError, Mode, PythonBytes, Running},
     net::Target,
@@ -30,8 +33,8 @@ const COMMANDS: [(&str, &str); 4] = [
 /// An end so soon after connecting means that the name was taken: version 1 says nothing else.
 const EARLY: Duration = Duration::from_secs(1);
 
-/// How long `send` waits for the word that nobody has the name. It usually comes with the next segment.
-const NOTICE_WAIT: Duration = Duration::from_millis(200);
+/// How long `send` waits to hear whether somebody has the name, as test_client.py does. A slow recipient may hold the answer back for longer.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
 /// What a shell gives for a program that Ctrl-C ended.
 const EXIT_INTERRUPTED: u8 = 130;
@@ -44,7 +47,7 @@ pub(super) struct Console {
     relay: Target,
     name: Name,
     since: Instant,
-    input: Input,
+    prompt: Prompt,
     interrupt: Arc<Interrupt>,
 }
 
@@ -56,27 +59,18 @@ struct Interrupt {
     raised: Notify,
 }
 
-enum Input {
-    /// A terminal: line editing and history.
-    Editor(Box<DefaultEditor>),
-    /// Anything else: plain lines.
-    Lines,
-}
-
-/// What there is instead of a line.
-enum NoLine {
-    End,
-    Interrupted,
-}
-
 impl Console {
-    pub(super) fn new(handle: Handle, link: Running, mode: Mode, relay: Target, name: Name) -> Self {
-        let is_terminal = stdin().is_terminal() && stdout().is_terminal();
-        let editor = is_terminal.then(DefaultEditor::new).and_then(Result::ok);
-        let input = editor.map_or(Input::Lines, |editor| Input::Editor(Box::new(editor)));
+    pub(super) fn new(
+        handle: Handle,
+        link: Running,
+        mode: Mode,
+        relay: Target,
+        name: Name,
+        prompt: Prompt,
+    ) -> Self {
         let interrupt = Arc::new(Interrupt::default());
-        interrupt.is_expected.store(matches!(input, Input::Editor(_)), SeqCst);
-        Self { handle, link, mode, relay, name, since: Instant::now(), input, interrupt }
+        interrupt.is_expected.store(prompt.is_editor(), SeqCst);
+        Self { handle, link, mode, relay, name, since: Instant::now(), prompt, interrupt }
     }
 
     /// Obeys commands until there are no more.
@@ -90,16 +84,17 @@ impl Console {
                     return Ok(());
                 }
                 Err(NoLine::Interrupted) => continue,
+                Err(NoLine::Lost) => return self.check_end(),
             };
-            match command.trim() {
-                "" => self.check_end()?,
-                "quit" | "exit" => return Ok(()),
-                "recv" => self.recv()?,
-                "send" => self.send()?,
-                "help" => COMMANDS.iter().for_each(|(name, text)| self.say(&format!("{name}  {text}"))),
+            match command.trim_ascii() {
+                b"" => self.check_end()?,
+                b"quit" | b"exit" => return Ok(()),
+                b"recv" => self.recv()?,
+                b"send" => self.send()?,
+                b"help" => COMMANDS.iter().for_each(|(name, text)| self.say(&format!("{name}  {text}"))),
                 other => {
                     let known: Vec<_> = COMMANDS.iter().map(|(name, _)| *name).collect();
-                    let other = Escaped(other.as_bytes());
+                    let other = Escaped(other);
                     self.say(&format!(
                         "There is no command '{other}'; there are {} and exit.",
                         known.join(", ")
@@ -110,7 +105,7 @@ impl Console {
     }
 
     fn recv(&mut self) -> Result<(), Failure> {
-        let is_editor = matches!(self.input, Input::Editor(_));
+        let is_editor = self.prompt.is_editor();
         self.interrupt.is_expected.store(true, SeqCst);
         let inbox = Arc::clone(&self.link.inbox);
         let arrived = self.handle.block_on(async {
@@ -135,19 +130,15 @@ impl Console {
     }
 
     fn send(&mut self) -> Result<(), Failure> {
-        let inside = |what| match what {
-            NoLine::End => Some(Failure::new("the input ended inside a command; nothing was sent.")),
-            NoLine::Interrupted => None,
+        let (dest, data) = match self.ask_both() {
+            Ok(both) => both,
+            Err(NoLine::Lost) => return self.check_end(),
+            Err(NoLine::Interrupted) => return Ok(()),
+            Err(NoLine::End) => {
+                return Err(Failure::new("the input ended inside a command; nothing was sent."));
+            }
         };
-        let dest = match self.ask("Dest name > ") {
-            Ok(line) => line,
-            Err(what) => return inside(what).map_or(Ok(()), Err),
-        };
-        let data = match self.ask("Data > ") {
-            Ok(line) => line,
-            Err(what) => return inside(what).map_or(Ok(()), Err),
-        };
-        let dest = match Name::new(dest.as_bytes()) {
+        let dest = match Name::new(&dest) {
             Ok(dest) => dest,
             Err(error) => {
                 self.say(&format!("That is no name: {error}; nothing was sent."));
@@ -156,31 +147,39 @@ impl Console {
         };
         let sent = self.handle.block_on(async {
             tokio::select! {
-                sent = self.link.send(dest.as_bytes(), data.as_bytes()) => Some(sent),
+                sent = self.link.send(dest.as_bytes(), &data) => Some(sent),
                 () = self.interrupt.raised.notified() => None,
             }
         });
         match sent {
-            Some(true) => {}
-            Some(false) => return self.check_end(),
+            Some(Ok(Some(ping))) => self.show_notices(ping),
+            Some(Ok(None)) => {}
+            Some(Err(_)) => return self.lost(),
             None => {
                 self.say("The recipient reads too slowly; the message goes out when it does.");
-                return Ok(());
             }
-        }
-        if self.mode == Mode::Session {
-            self.show_notice();
         }
         Ok(())
     }
 
-    /// Shows what arrives at once after a message, if it is the relay's word that nobody has the name.
-    fn show_notice(&self) {
+    /// Shows what the relay says about a message before it answers the ping behind it.
+    fn show_notices(&self, ping: u64) {
         let inbox = Arc::clone(&self.link.inbox);
-        let notice = self.handle.block_on(async { timeout(NOTICE_WAIT, inbox.next_notice()).await });
-        if let Ok(notice) = notice {
-            self.show(&Event::Control(notice));
-        }
+        // Without an answer in time, what comes later is shown by `recv`.
+        let _ = self.handle.block_on(async {
+            tokio::select! {
+                answered = timeout(ANSWER_WAIT, inbox.pong(ping)) => answered.is_ok(),
+                () = self.interrupt.raised.notified() => false,
+            }
+        });
+        inbox.take_notices().iter().for_each(|notice| self.show(notice));
+    }
+
+    /// The link cannot be used any more: waits for what it has to say about that.
+    fn lost(&mut self) -> Result<(), Failure> {
+        let inbox = Arc::clone(&self.link.inbox);
+        let _ = self.handle.block_on(async { timeout(ANSWER_WAIT, inbox.ended()).await });
+        self.check_end()
     }
 
     /// Tells the end of the connection if it has come while a prompt waited.
@@ -198,7 +197,8 @@ impl Console {
         if matches!(error, LinkError::Ended) && self.mode != Mode::Session && self.since.elapsed() < EARLY {
             let (relay, name) = (&self.relay, &self.name);
             return Failure::new(format!(
-                "{relay} ended the connection at once; most likely the name {name} is taken, choose another."
+                "{relay} ended the connection at once; most likely the name {name} is taken, choose another; \
+                 if the relay asks for a token, use --v2."
             ));
         }
         sentence(error, &self.relay, &self.name)
@@ -225,30 +225,26 @@ impl Console {
         }
     }
 
-    /// The next line of the input, without its end.
-    fn ask(&mut self, prompt: &str) -> Result<String, NoLine> {
-        match &mut self.input {
-            Input::Editor(editor) => match editor.readline(prompt) {
-                Ok(line) => {
-                    let _ = editor.add_history_entry(&line);
-                    Ok(line)
-                }
-                Err(ReadlineError::Interrupted) => Err(NoLine::Interrupted),
-                Err(_) => Err(NoLine::End),
-            },
-            Input::Lines => {
-                let _ = stdout().write_all(prompt.as_bytes()).and_then(|()| stdout().flush());
-                let mut line = Vec::new();
-                match stdin().lock().read_until(b'\n', &mut line) {
-                    Ok(0) | Err(_) => Err(NoLine::End),
-                    Ok(_) => {
-                        line.pop_if(|byte| *byte == b'\n');
-                        line.pop_if(|byte| *byte == b'\r');
-                        Ok(String::from_utf8_lossy(&line).into_owned())
-                    }
-                }
+    fn ask_both(&mut self) -> Result<(Vec<u8>, Vec<u8>), NoLine> {
+        Ok((self.ask("Dest name > ")?, self.ask("Data > ")?))
+    }
+
+    /// The next line of the input, unless the connection ends before it comes.
+    fn ask(&mut self, prompt: &str) -> Line {
+        let inbox = Arc::clone(&self.link.inbox);
+        let line = self.handle.block_on(async {
+            tokio::select! {
+                biased;
+                line = self.prompt.ask(prompt) => line,
+                () = inbox.ended() => Err(NoLine::Lost),
             }
+        });
+        if matches!(line, Err(NoLine::Lost)) {
+            self.prompt.give_up();
+            // The prompt stays where it is.
+            self.say("");
         }
+        line
     }
 
     fn say(&self, line: &str) {

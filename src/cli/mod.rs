@@ -4,15 +4,19 @@
 mod completions;
 mod connect;
 mod console;
+mod expose;
 mod failure;
+mod forward;
 mod lab;
 mod log;
 mod man;
 mod output;
 mod progress;
+mod prompt;
 mod recv;
 mod relay_args;
 mod runtime;
+mod secrets;
 mod send;
 mod serve;
 mod values;
@@ -20,6 +24,7 @@ mod values;
 use clap::{Parser, Subcommand};
 
 pub use failure::Failure;
+pub use runtime::aside;
 
 /// Devices talk by name through a relay that anyone can host.
 #[derive(Debug, Parser)]
@@ -35,6 +40,8 @@ enum Command {
     Connect(connect::Connect),
     Send(send::Send),
     Recv(recv::Recv),
+    Expose(expose::Expose),
+    Forward(forward::Forward),
     Completions(completions::Completions),
     Man(man::Man),
     Lab(lab::Lab),
@@ -51,6 +58,8 @@ impl Cli {
             Command::Connect(command) => command.run(),
             Command::Send(command) => command.run(),
             Command::Recv(command) => command.run(),
+            Command::Expose(command) => command.run(),
+            Command::Forward(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
             Command::Lab(command) => command.run(),

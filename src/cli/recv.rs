@@ -21,11 +21,14 @@ use super::{
 use crate::{
     client::{Event, Link, LinkError, Mode},
     net::{Backoff, stop_signal},
-    wire::{ErrorCode, Escaped, Frame, Name},
+    wire::{ErrorCode, Frame, FromRelay, Name},
 };
 
 /// The first and the longest pause before connecting again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+
+/// How long what came may take to be written when the program is asked to stop.
+const STOP_WAIT: Duration = Duration::from_secs(1);
 
 /// A deadline that nobody lives to see.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -59,7 +62,7 @@ pub(crate) struct Recv {
     #[arg(long, conflicts_with_all = ["json", "transfer"])]
     lines: bool,
 
-    /// One JSON object a line: from, length, and text or hex
+    /// One JSON object a line: from (from_hex when it is not UTF-8), length, and text or hex
     #[arg(long, conflicts_with = "transfer")]
     json: bool,
 
@@ -97,22 +100,43 @@ impl Recv {
     pub(crate) fn run(self) -> Result<(), Failure> {
         runtime::block_on(async {
             let stop = stop_signal().map_err(|e| Failure::new(format!("cannot wait for signals: {e}.")))?;
+            let path = self.output.as_deref().unwrap_or(Path::new("-"));
             let output = match &self.output {
-                Some(path) => Output::file(path).map_err(|error| cannot_write(path, &error))?,
-                None => Output::Standard,
+                Some(path) => Output::file(path),
+                None => Output::standard(),
             };
+            let output = output.map_err(|error| cannot_write(path, &error))?;
             let progress = self.transfer.then(|| Progress::new(None));
             let mut received = Received { messages: 0, bytes: 0, sender: None, output, progress };
-            tokio::select! {
-                result = self.receive(&mut received) => result?,
+            let mut stop = std::pin::pin!(stop);
+            let mut is_stopped = false;
+            let result = tokio::select! {
+                result = self.receive(&mut received) => result,
                 // Asked to stop: what came is what there is, except of a transfer.
-                _ = stop => if self.transfer {
-                    return Err(Failure::new("stopped before the transfer was complete.").with_code(1));
+                _ = &mut stop => {
+                    is_stopped = true;
+                    if self.transfer {
+                        Err(Failure::new("stopped before the transfer was complete."))
+                    } else {
+                        Ok(())
+                    }
                 },
-            }
+            };
             drop(received.progress.take());
-            let path = self.output.as_deref().unwrap_or(Path::new("-"));
-            received.output.finish().map_err(|error| cannot_write(path, &error))
+            if result.is_err() && self.output.is_some() {
+                return result;
+            }
+            let written = tokio::select! {
+                written = received.output.finish() => written,
+                _ = &mut stop, if !is_stopped => return Err(not_all_written()),
+                () = sleep(STOP_WAIT), if is_stopped => return Err(not_all_written()),
+            };
+            match written {
+                // Whoever read our output has enough.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => result,
+                Err(error) => Err(cannot_write(path, &error)),
+                Ok(()) => result,
+            }
         })
     }
 
@@ -121,9 +145,11 @@ impl Recv {
         let mut give_up = Instant::now() + self.retry_for.map_or(NEVER, |span| span.0);
         let mut quiet = self.quiet_deadline();
         let mut was_connected = false;
+        let credentials = self.relay.credentials()?;
         loop {
             let relay = &self.relay.relay;
-            let opened = Link::open(relay, &self.name, Mode::Session, self.relay.connect_timeout()).await;
+            let wait = self.relay.connect_timeout();
+            let opened = Link::open(relay, &self.name, Mode::Session, wait, &credentials).await;
             let lost = match opened {
                 Ok(link) => {
                     if was_connected {
@@ -147,8 +173,9 @@ impl Recv {
                 return Err(Failure::new(format!("the transfer was cut off: {cause}")));
             }
             // A first refusal is an answer; later the relay may only not have noticed yet that the old connection is gone.
-            let is_final = !was_connected && matches!(lost, LinkError::Refused { .. });
-            if is_final || matches!(lost, LinkError::Refused { code: ErrorCode::BadName, .. }) {
+            let is_final = !was_connected && matches!(lost, LinkError::Refused { .. } | LinkError::NoToken);
+            let never = [ErrorCode::BadName, ErrorCode::Replaced];
+            if is_final || matches!(lost, LinkError::Refused { code, .. } if never.contains(&code)) {
                 return Err(sentence(&lost, relay, &self.name));
             }
             let pause = match lost {
@@ -176,48 +203,69 @@ impl Recv {
         quiet: &mut Instant,
     ) -> Result<Stop, Failure> {
         loop {
-            let event = match timeout_at(*quiet, link.next()).await {
+            while !received.output.has_room() {
+                tokio::select! {
+                    () = received.output.room() => {}
+                    _ = link.keep() => {}
+                }
+                // What could not arrive meanwhile is not missing.
+                *quiet = self.quiet_deadline();
+            }
+            let event = tokio::select! {
+                error = received.output.failed() => match error.kind() {
+                    // Whoever read our output has enough.
+                    ErrorKind::BrokenPipe => return Ok(Stop::Done),
+                    _ => return Err(cannot_write(self.output.as_deref().unwrap_or(Path::new("-")), &error)),
+                },
+                event = timeout_at(*quiet, link.next()) => event,
+            };
+            let event = match event {
                 Err(_) => return Ok(Stop::Timeout),
                 Ok(Err(error)) => return Ok(Stop::Lost(error)),
                 Ok(Ok(event)) => event,
             };
-            let Event::Message(frame) = event else { continue };
+            let frame = match event {
+                Event::Message(frame) => frame,
+                // Two that take the name from each other in turn would never end.
+                Event::Control(FromRelay::Error(error)) if error.code == ErrorCode::Replaced => {
+                    return Ok(Stop::Lost(LinkError::Refused { code: error.code, message: error.message }));
+                }
+                Event::Control(_) | Event::Bytes(_) => continue,
+            };
             if self.from.as_ref().is_some_and(|from| from.as_bytes() != frame.sender) {
                 continue;
             }
             *quiet = self.quiet_deadline();
-            if self.take(&frame, received)? {
+            if self.take(&frame, received) {
                 return Ok(Stop::Done);
             }
         }
     }
 
     /// Takes one message; true when it was the last.
-    fn take(&self, frame: &Frame, received: &mut Received) -> Result<bool, Failure> {
+    fn take(&self, frame: &Frame, received: &mut Received) -> bool {
         if self.transfer {
             let sender = received.sender.get_or_insert_with(|| frame.sender.clone());
             if *sender != frame.sender {
                 // Another transfer at the same time; this call receives one.
-                return Ok(false);
+                return false;
             }
             if frame.payload.is_empty() {
-                return Ok(true);
+                return true;
             }
         }
-        let bytes = if self.json { as_json(frame) } else { frame.payload.clone() };
         let end: &[u8] = if self.lines || self.json { b"\n" } else { b"" };
-        match received.output.write(&[&bytes, end].concat()) {
-            Ok(()) => {}
-            // Whoever read our output has enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(true),
-            Err(error) => return Err(cannot_write(self.output.as_deref().unwrap_or(Path::new("-")), &error)),
+        if self.json {
+            received.output.write(&[&as_json(frame), end]);
+        } else {
+            received.output.write(&[&frame.payload, end]);
         }
         received.messages += 1;
         received.bytes += frame.payload.len() as u64;
         if let Some(progress) = &received.progress {
             progress.set(received.bytes);
         }
-        Ok(self.count.is_some_and(|count| received.messages >= count))
+        self.count.is_some_and(|count| received.messages >= count)
     }
 
     fn timed_out(&self, received: &Received) -> Result<(), Failure> {
@@ -239,15 +287,22 @@ impl Recv {
 }
 
 fn as_json(frame: &Frame) -> Vec<u8> {
-    let from = Escaped(&frame.sender).to_string();
-    let value = match std::str::from_utf8(&frame.payload) {
-        Ok(text) => serde_json::json!({ "from": from, "length": frame.payload.len(), "text": text }),
+    let mut object = serde_json::Map::new();
+    let mut insert = |bytes: &[u8], text_key: &str, hex_key: &str| match std::str::from_utf8(bytes) {
+        Ok(text) => object.insert(text_key.to_owned(), text.into()),
         Err(_) => {
-            let hex: String = frame.payload.iter().map(|byte| format!("{byte:02x}")).collect();
-            serde_json::json!({ "from": from, "length": frame.payload.len(), "hex": hex })
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            object.insert(hex_key.to_owned(), hex.into())
         }
     };
-    value.to_string().into_bytes()
+    insert(&frame.sender, "from", "from_hex");
+    insert(&frame.payload, "text", "hex");
+    object.insert("length".to_owned(), frame.payload.len().into());
+    serde_json::Value::Object(object).to_string().into_bytes()
+}
+
+fn not_all_written() -> Failure {
+    Failure::new("stopped before all that came was written: standard output is not being read.")
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {

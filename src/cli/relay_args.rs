@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Failure, values::Span};
+use super::{Failure, secrets::CredentialArgs, values::Span};
 use crate::{
-    client::LinkError,
+    client::{Credentials, LinkError},
     net::{DialError, Target},
     wire::{ErrorCode, Escaped, Name},
 };
@@ -21,11 +21,19 @@ pub(crate) struct RelayArgs {
     /// How long connecting may take
     #[arg(long, value_name = "TIME", default_value = "5s")]
     connect_timeout: Span,
+
+    #[command(flatten)]
+    credentials: CredentialArgs,
 }
 
 impl RelayArgs {
     pub(crate) fn connect_timeout(&self) -> Duration {
         self.connect_timeout.0
+    }
+
+    /// Reads what the client can prove.
+    pub(crate) fn credentials(&self) -> Result<Credentials, Failure> {
+        self.credentials.read()
     }
 }
 
@@ -53,10 +61,32 @@ pub(crate) fn sentence(error: &LinkError, relay: &Target, name: &Name) -> Failur
         LinkError::Refused { code: ErrorCode::NameTaken, .. } => {
             format!("the name {name} is taken at {relay}; choose another, or end the program that holds it.")
         }
+        LinkError::NoToken => {
+            format!("{relay} asks for a token; set RELAY_TOKEN, or name its file with --token-file.")
+        }
+        LinkError::Refused { code: ErrorCode::Replaced, .. } => {
+            format!(
+                "another program of the same owner has taken the name {name} at {relay}; end one of the two."
+            )
+        }
+        LinkError::Refused { code: ErrorCode::Unauthorized, message } => format!(
+            "{relay} refused: {}; check the token, and what its operator allows.",
+            Escaped(message.as_bytes())
+        ),
+        LinkError::Refused { code: ErrorCode::NoSuchService, .. } => {
+            format!("nobody exposes {name} at {relay}; start `relay expose {name} ...` or check the name.")
+        }
+        LinkError::Refused { code: ErrorCode::PortNotAllowed, message } => format!(
+            "{relay} refused: {}; leave out --port, or ask its operator for --public-ports.",
+            Escaped(message.as_bytes())
+        ),
         LinkError::Refused { message, .. } => format!("{relay} refused: {}.", Escaped(message.as_bytes())),
         LinkError::Ended => format!("{relay} ended the connection."),
         LinkError::Closing(_) => format!("{relay} is being stopped; try again when it is back."),
         LinkError::Dead => format!("{relay} no longer answers; check the network in between."),
+        LinkError::HeldBack => {
+            format!("{relay} has not taken what was sent; most likely the recipient reads too slowly.")
+        }
         LinkError::Decode(error) => format!("{error}; check that {relay} is a relay."),
         LinkError::Io(error) => format!("the connection to {relay} broke: {error}."),
     })

@@ -1,6 +1,6 @@
 //! The async runtimes the commands run on.
 
-use std::{future::Future, num::NonZeroUsize, pin::Pin};
+use std::{future::Future, num::NonZeroUsize, pin::Pin, time::Duration};
 
 use super::Failure;
 
@@ -24,6 +24,9 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 /// conversation wait for milliseconds behind loud ones.
 const TURNS_PER_EVENT_CHECK: u32 = 8;
 
+/// How long work that cannot be cancelled may hold up the end of the program.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// Runs a server's future with worker threads, `workers` of them or one for each processor.
 ///
 /// # Errors
@@ -41,6 +44,25 @@ pub(crate) fn block_on_workers<T>(
         .build()
         .map_err(|e| Failure::new(format!("cannot start: {e}; raise the system's limits.")))?;
     let result = runtime.block_on(work);
-    runtime.shutdown_background();
+    // Streams that still run are broken off here, so that nobody takes them for whole. A look-up of a name may not end in time.
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result
 }
+
+/// The failure of a program that cannot be told to stop.
+pub(crate) fn no_signals(error: std::io::Error) -> Failure {
+    Failure::new(format!("cannot wait for signals: {error}; raise the limit on open files."))
+}
+
+/// Does `work` on a thread of its own and waits for it. Reading arguments takes a hundred kilobytes of stack once; a relay that then
+/// runs for months is not to keep them.
+pub fn aside<T: Send>(work: impl Fn() -> T + Sync) -> T {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(ASIDE_STACK_BYTES).spawn_scoped(scope, &work);
+        // Without a thread to be had, here is as good; a panic has already ended the program.
+        thread.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(&work)
+    })
+}
+
+/// As much as a program's first thread has.
+const ASIDE_STACK_BYTES: usize = 8 << 20;

@@ -2,11 +2,12 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
     str::FromStr,
     time::Duration,
 };
 
-use crate::lab::network::Rate;
+use crate::{lab::network::Rate, net::Target};
 
 /// The longest span of time.
 const SPAN_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -33,6 +34,23 @@ pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
     }
     text.parse()
         .map_err(|_| format!("`{text}` is not an address and a port such as 0.0.0.0:8080 or [::]:8080"))
+}
+
+/// `HOST:PORT`, or a port of this machine alone.
+pub(crate) fn near_address(text: &str) -> Result<Target, String> {
+    match text.parse() {
+        Ok(port) => Ok(Target::new("127.0.0.1", port)),
+        Err(_) => text.parse(),
+    }
+}
+
+/// Ports such as `9000-9099`, or one alone.
+pub(crate) fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (first.trim().parse(), last.trim().parse()) {
+        (Ok(first), Ok(last)) if 0 < first && first <= last => Ok(first..=last),
+        _ => Err(format!("`{text}` is not a range of ports such as 9000-9099")),
+    }
 }
 
 /// Units of a rate, in bits per second.

@@ -7,7 +7,10 @@ use std::{
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::link::{Event, Link, LinkError};
+use super::{
+    error::LinkError,
+    link::{Event, Link, Mode},
+};
 use crate::wire::FromRelay;
 
 /// What is kept for a person who does not ask for it. Beyond it the link is not read, and the senders are paused by the relay.
@@ -26,6 +29,8 @@ struct State {
     events: VecDeque<Event>,
     bytes: usize,
     ended: Option<LinkError>,
+    /// The highest pong.
+    pongs: u64,
 }
 
 /// What was in the inbox.
@@ -49,7 +54,8 @@ pub struct Running {
 struct Order {
     dest: Vec<u8>,
     payload: Vec<u8>,
-    done: oneshot::Sender<()>,
+    /// Gets the number of the ping behind the message; version 1 has none.
+    done: oneshot::Sender<Option<u64>>,
 }
 
 impl Running {
@@ -63,10 +69,15 @@ impl Running {
                 tokio::select! {
                     order = orders.recv() => {
                         let Some(order) = order else { return };
-                        if let Err(error) = link.send(&order.dest, &order.payload).await {
-                            break error;
+                        // When it fails, reading tells why, behind what has arrived and is still to be shown.
+                        if link.send(&order.dest, &order.payload).await.is_err() {
+                            continue;
                         }
-                        let _ = order.done.send(());
+                        let ping = match link.mode() {
+                            Mode::Session => link.ping().await.ok(),
+                            _ => None,
+                        };
+                        let _ = order.done.send(ping);
                     }
                     event = kept.room_for(&mut link) => match event {
                         Ok(event) => kept.put(event),
@@ -79,11 +90,15 @@ impl Running {
         Self { inbox, outgoing }
     }
 
-    /// Sends a message; false when the link has ended.
-    pub async fn send(&self, dest: &[u8], payload: &[u8]) -> bool {
+    /// Sends a message, and in a session a ping, whose number it gives. `Err` when the link has ended.
+    ///
+    /// # Errors
+    /// The link has ended; the inbox says why.
+    pub async fn send(&self, dest: &[u8], payload: &[u8]) -> Result<Option<u64>, LinkError> {
         let (done, sent) = oneshot::channel();
         let order = Order { dest: dest.to_vec(), payload: payload.to_vec(), done };
-        self.outgoing.send(order).await.is_ok() && sent.await.is_ok()
+        self.outgoing.send(order).await.map_err(|_| LinkError::Ended)?;
+        sent.await.map_err(|_| LinkError::Ended)
     }
 }
 
@@ -115,34 +130,48 @@ impl Inbox {
         Some(Arrived::Events(events))
     }
 
-    /// Takes what there is, but only when the link has ended.
-    pub fn take_if_ended(&self) -> Option<Arrived> {
-        if self.lock().ended.is_some() { self.take_now() } else { None }
-    }
-
-    /// Waits for the relay's own word, and takes it out of the messages it came among.
-    pub async fn next_notice(&self) -> FromRelay {
+    /// Waits until the link has ended.
+    pub async fn ended(&self) {
         loop {
             let changed = self.changed.notified();
-            if let Some(notice) = self.take_notice() {
-                return notice;
+            if self.lock().ended.is_some() {
+                return;
             }
             changed.await;
         }
     }
 
-    fn take_notice(&self) -> Option<FromRelay> {
-        let mut state = self.lock();
-        let at = state.events.iter().position(|event| matches!(event, Event::Control(_)))?;
-        match state.events.remove(at) {
-            Some(Event::Control(notice)) => Some(notice),
-            _ => None,
+    /// Takes what there is, but only when the link has ended.
+    pub fn take_if_ended(&self) -> Option<Arrived> {
+        if self.lock().ended.is_some() { self.take_now() } else { None }
+    }
+
+    /// Waits for a pong with this number or a later one, or the link's end.
+    pub async fn pong(&self, number: u64) {
+        loop {
+            let changed = self.changed.notified();
+            if self.lock().has_answer(number) {
+                return;
+            }
+            changed.await;
         }
+    }
+
+    /// Takes the relay's own words out of the messages they came among.
+    pub fn take_notices(&self) -> Vec<Event> {
+        let mut state = self.lock();
+        let (notices, rest): (VecDeque<_>, VecDeque<_>) =
+            state.events.drain(..).partition(|event| matches!(event, Event::Control(_)));
+        state.events = rest;
+        notices.into()
     }
 
     async fn room_for(&self, link: &mut Link) -> Result<Event, LinkError> {
         while self.lock().bytes >= KEPT_BYTES_MAX {
-            self.taken.notified().await;
+            tokio::select! {
+                () = self.taken.notified() => {}
+                _ = link.keep() => {}
+            }
         }
         link.next().await
     }
@@ -158,7 +187,7 @@ impl Inbox {
                     _ => state.events.push_back(Event::Bytes(bytes)),
                 }
             }
-            Event::Control(FromRelay::Pong(_)) => return,
+            Event::Control(FromRelay::Pong(number)) => state.pongs = state.pongs.max(number),
             event => {
                 // Even an empty message takes room.
                 state.bytes += 64 + if let Event::Message(frame) = &event { frame.payload.len() } else { 0 };
@@ -176,5 +205,12 @@ impl Inbox {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether the pong with this number has come, or none will.
+    fn has_answer(&self, number: u64) -> bool {
+        self.pongs >= number || self.ended.is_some()
     }
 }

@@ -7,31 +7,32 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
+use super::{
+    error::LinkError,
+    greet::{Credentials, greet},
+    liveness::{HELD_BACK_TIMEOUT, Liveness},
+};
 use crate::{
-    net::{DialError, Keepalive, SocketOptions, Target, dial},
+    net::{Keepalive, SocketOptions, Target, dial},
     wire::{
-        DecodeError, Decoder, ErrorCode, Frame, FromClient, FromRelay, Hello, Name, PROTOCOL_VERSION,
-        Registered, encode_control, encode_header,
+        Decoder, Frame, FromClient, FromRelay, Hello, Name, PROTOCOL_VERSION, Registered, encode_control,
+        encode_header,
     },
 };
 
 /// The most a client takes in one frame. Generous: the relay's own limit decides.
 const FRAME_BYTES_MAX: u64 = 1 << 30;
 
-/// How often something is sent so that the relay knows the client is alive: a third of version 1's 30 s.
-const KEEPALIVE: Duration = Duration::from_secs(10);
-
-/// How long a pong may take before the relay counts as gone.
-const PONG_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// What is remembered while a long message is being sent; beyond it reading waits, as TCP does.
 const ARRIVED_BYTES_MAX: usize = 8 << 20;
 
-/// Finds a relay that vanished while nothing is sent: dead after 10 + 3 x 5 s.
-const SOCKET: SocketOptions = SocketOptions {
-    keepalive: Some(Keepalive { idle: Duration::from_secs(10), interval: Duration::from_secs(5), probes: 3 }),
-    user_timeout: Some(Duration::from_secs(20)),
-};
+/// Bytes of messages between two pings that a session sends on its own. Their pongs show, while a slow recipient holds the messages back,
+/// that the relay is alive; this often they cost nothing.
+const BYTES_PER_PING: usize = 256 << 10;
+
+/// Finds a relay that vanished while nothing is under way: dead after 10 + 3 x 5 s.
+const KEEPALIVE: Keepalive =
+    Keepalive { idle: Duration::from_secs(10), interval: Duration::from_secs(5), probes: 3 };
 
 /// What a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,15 @@ pub enum Mode {
     Framed,
     /// Version 2.
     Session,
+}
+
+impl Mode {
+    fn socket_options(self) -> SocketOptions {
+        // It counts a relay that holds its sender back (a closed window) as dead. A session has pings and needs it not; version 1 has
+        // no other way to notice a dead relay, so it gets the same patience as the pings of a session.
+        let user_timeout = (self != Self::Session).then_some(HELD_BACK_TIMEOUT);
+        SocketOptions { keepalive: Some(KEEPALIVE), user_timeout }
+    }
 }
 
 /// Something from the relay.
@@ -55,40 +65,6 @@ pub enum Event {
     Control(FromRelay),
 }
 
-/// Why there is no link, or no longer.
-#[derive(Debug, thiserror::Error)]
-pub enum LinkError {
-    /// No connection.
-    #[error(transparent)]
-    Dial(#[from] DialError),
-    /// The relay did not answer the hello in time.
-    #[error("the relay did not answer; does it speak version 2 of the protocol?")]
-    NoAnswer,
-    /// The relay refused or ended the session and said why.
-    #[error("the relay refused: {message}")]
-    Refused {
-        /// What programs go by.
-        code: ErrorCode,
-        /// What people read.
-        message: String,
-    },
-    /// The relay ended the connection.
-    #[error("the relay ended the connection")]
-    Ended,
-    /// The relay stops; when to come back.
-    #[error("the relay is being stopped")]
-    Closing(Duration),
-    /// The relay no longer answers.
-    #[error("the relay no longer answers")]
-    Dead,
-    /// What the relay sent cannot be understood.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    /// The connection broke.
-    #[error("the connection to the relay broke: {0}")]
-    Io(#[from] io::Error),
-}
-
 /// A registered connection.
 #[derive(Debug)]
 pub struct Link {
@@ -99,21 +75,31 @@ pub struct Link {
     arrived: VecDeque<Event>,
     arrived_bytes: usize,
     max_message: u64,
-    keepalive: Duration,
-    next_keepalive: Instant,
-    /// A ping that is not answered yet, and when it was sent.
-    ping: Option<(u64, Instant)>,
-    pings: u64,
+    liveness: Liveness,
+    /// Whole frames, of which the first `written` bytes are on their way. Kept here, not by whoever waits, so that waiting may be given up
+    /// inside a frame.
+    unsent: Vec<u8>,
+    written: usize,
+    /// The system took less than was offered, so what it takes next, others have taken from it.
+    was_full: bool,
+    /// Bytes of messages since the last ping.
+    bytes_since_ping: usize,
 }
 
 impl Link {
-    /// Connects and registers. Version 1 gives no sign of success; a taken name shows as an early [`LinkError::Ended`].
+    /// Connects and registers; version 2 proves what `credentials` has. Version 1 gives no sign of success; a taken name shows as an early [`LinkError::Ended`].
     ///
     /// # Errors
     /// No connection, or the relay's refusal.
-    pub async fn open(target: &Target, name: &Name, mode: Mode, wait: Duration) -> Result<Self, LinkError> {
+    pub async fn open(
+        target: &Target,
+        name: &Name,
+        mode: Mode,
+        wait: Duration,
+        credentials: &Credentials,
+    ) -> Result<Self, LinkError> {
         let stream = dial(target, wait).await?;
-        let _ = SOCKET.apply(&stream);
+        let _ = mode.socket_options().apply(&stream);
         let mut link = Self {
             stream,
             mode,
@@ -122,42 +108,35 @@ impl Link {
             arrived: VecDeque::new(),
             arrived_bytes: 0,
             max_message: u64::MAX,
-            keepalive: KEEPALIVE,
-            next_keepalive: Instant::now() + KEEPALIVE,
-            ping: None,
-            pings: 0,
+            liveness: Liveness::new(Instant::now()),
+            unsent: Vec::new(),
+            written: 0,
+            was_full: false,
+            bytes_since_ping: 0,
         };
         if mode == Mode::Session {
-            timeout(wait, link.greet()).await.map_err(|_| LinkError::NoAnswer)??;
+            timeout(wait, link.greet(credentials)).await.map_err(|_| LinkError::NoAnswer)??;
         } else {
-            link.write(&[name.as_bytes(), b"|"].concat()).await?;
+            link.unsent = [name.as_bytes(), b"|"].concat();
+            link.flush().await?;
         }
         Ok(link)
     }
 
-    async fn greet(&mut self) -> Result<(), LinkError> {
+    async fn greet(&mut self, credentials: &Credentials) -> Result<(), LinkError> {
         let register = String::from_utf8_lossy(self.name.as_bytes()).into_owned();
-        let mut hello = Vec::new();
-        encode_control(&mut hello, &Hello { hello: PROTOCOL_VERSION, register: Some(register) });
-        self.write(&hello).await?;
-        loop {
-            if let Some(frame) = self.decoder.next_frame()? {
-                if let Ok(answer) = serde_json::from_slice::<Registered>(&frame.payload) {
-                    self.max_message = answer.max_message;
-                    self.keepalive = KEEPALIVE.min(Duration::from_millis(answer.idle_ms) / 3);
-                    self.next_keepalive = Instant::now() + self.keepalive;
-                    return Ok(());
-                }
-                return Err(match FromRelay::parse(&frame.payload) {
-                    Ok(Some(FromRelay::Error(error))) => {
-                        LinkError::Refused { code: error.code, message: error.message }
-                    }
-                    _ => LinkError::NoAnswer,
-                });
-            }
-            self.stream.readable().await?;
-            self.receive_raw()?;
-        }
+        let owner = credentials.owner_key(self.name.as_bytes());
+        let hello = Hello { hello: PROTOCOL_VERSION, register: Some(register), owner, ..Hello::default() };
+        let json = greet(&self.stream, &hello, credentials, &mut self.decoder).await?;
+        let answer: Registered = serde_json::from_slice(&json).map_err(|_| LinkError::NoAnswer)?;
+        self.max_message = answer.max_message;
+        self.liveness.set_idle(Duration::from_millis(answer.idle_ms), Instant::now());
+        Ok(())
+    }
+
+    /// What is spoken.
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// The largest message the relay takes from this client, in bytes.
@@ -171,24 +150,28 @@ impl Link {
     /// The link has ended; what arrived before has been given out.
     pub async fn next(&mut self) -> Result<Event, LinkError> {
         loop {
-            if let Some(event) = self.take_arrived() {
-                return match event {
-                    Event::Control(FromRelay::Closing(closing)) => {
-                        Err(LinkError::Closing(Duration::from_millis(closing.retry_ms)))
-                    }
-                    Event::Control(FromRelay::Pong(number)) => {
-                        self.ping.take_if(|(waiting, _)| *waiting == number);
-                        Ok(Event::Control(FromRelay::Pong(number)))
-                    }
-                    event => Ok(event),
-                };
-            }
-            tokio::select! {
-                ready = self.stream.readable() => {
-                    ready?;
-                    self.receive()?;
+            match self.take_arrived() {
+                Some(Event::Control(FromRelay::Closing(closing))) => {
+                    return Err(LinkError::Closing(Duration::from_millis(closing.retry_ms)));
                 }
-                () = sleep_until(self.next_keepalive) => self.keep_alive().await?,
+                Some(event) => return Ok(event),
+                None => {}
+            }
+            if let Err(error) = self.step(true).await? {
+                // Reading tells why, once it has told what came before.
+                self.give_up_sending(&error);
+            }
+        }
+    }
+
+    /// Keeps the connection alive without reading, so that the relay holds back whoever sends. Never ends; may be cancelled. If the
+    /// connection is lost meanwhile, [`Self::next`] tells, behind what had arrived.
+    pub async fn keep(&mut self) -> std::convert::Infallible {
+        loop {
+            match self.step(false).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => self.give_up_sending(&error),
+                Err(_) => std::future::pending().await,
             }
         }
     }
@@ -198,10 +181,15 @@ impl Link {
     /// # Errors
     /// The link has ended.
     pub async fn send(&mut self, dest: &[u8], payload: &[u8]) -> Result<(), LinkError> {
-        let mut frame = Vec::with_capacity(payload.len() + dest.len() + 22);
-        encode_header(&mut frame, dest, payload.len() as u64);
-        frame.extend_from_slice(payload);
-        self.write(&frame).await
+        self.unsent.reserve(payload.len() + dest.len() + 64);
+        encode_header(&mut self.unsent, dest, payload.len() as u64);
+        self.unsent.extend_from_slice(payload);
+        self.liveness.sent_message();
+        self.bytes_since_ping += payload.len();
+        if self.mode == Mode::Session && self.bytes_since_ping >= BYTES_PER_PING {
+            self.push_ping();
+        }
+        self.flush().await
     }
 
     /// Asks for a pong, which comes after everything sent so far was routed, and gives its number.
@@ -209,53 +197,98 @@ impl Link {
     /// # Errors
     /// The link has ended.
     pub async fn ping(&mut self) -> Result<u64, LinkError> {
-        self.pings += 1;
-        let number = self.pings;
-        let mut frame = Vec::new();
-        encode_control(&mut frame, &FromClient::Ping(number));
-        self.ping.get_or_insert((number, Instant::now()));
-        self.write(&frame).await?;
+        let number = self.push_ping();
+        self.flush().await?;
         Ok(number)
     }
 
-    async fn keep_alive(&mut self) -> Result<(), LinkError> {
-        if self.mode != Mode::Session {
-            let mut frame = Vec::new();
-            encode_header(&mut frame, self.name.as_bytes(), 0);
-            return self.write(&frame).await;
-        }
-        match self.ping {
-            Some((_, sent)) if sent.elapsed() >= PONG_TIMEOUT => Err(LinkError::Dead),
-            Some((_, sent)) => {
-                self.next_keepalive = sent + PONG_TIMEOUT;
-                Ok(())
-            }
-            None => self.ping().await.map(|_| ()),
-        }
+    fn push_ping(&mut self) -> u64 {
+        self.bytes_since_ping = 0;
+        let number = self.liveness.ping(Instant::now());
+        encode_control(&mut self.unsent, &FromClient::Ping(number));
+        number
     }
 
     /// Writes everything, and goes on reading meanwhile: a relay whose answers are not read stops reading itself.
-    async fn write(&mut self, mut bytes: &[u8]) -> Result<(), LinkError> {
-        while !bytes.is_empty() {
-            let reads = self.arrived_bytes < ARRIVED_BYTES_MAX;
-            tokio::select! {
-                ready = self.stream.writable() => {
-                    ready?;
-                    match self.stream.try_write(bytes) {
-                        Ok(n) => bytes = &bytes[n..],
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        // The relay may have said why before it closed.
-                        Err(error) => return Err(self.last_words().unwrap_or(LinkError::Io(error))),
-                    }
-                }
-                ready = self.stream.readable(), if reads => {
-                    ready?;
-                    self.receive()?;
-                }
+    async fn flush(&mut self) -> Result<(), LinkError> {
+        while !self.unsent.is_empty() {
+            if let Err(error) = self.step(self.arrived_bytes < ARRIVED_BYTES_MAX).await? {
+                // The relay may have said why before it closed.
+                return Err(self.last_words().unwrap_or(LinkError::Io(error)));
             }
         }
-        self.next_keepalive = Instant::now() + self.keepalive;
         Ok(())
+    }
+
+    /// Waits for one thing and does it: write, read, show that the client is alive. May be cancelled. The inner result is writing's.
+    async fn step(&mut self, reads: bool) -> Result<io::Result<()>, LinkError> {
+        self.liveness.set_reading(reads, Instant::now());
+        tokio::select! {
+            // What can be written goes first: reading might never come to an end. The clock comes last, for there is no silence while
+            // there is something to read.
+            biased;
+            ready = self.stream.writable(), if !self.unsent.is_empty() => {
+                return Ok(ready.and_then(|()| self.write_once()));
+            }
+            ready = self.stream.readable(), if reads => {
+                ready?;
+                self.receive()?;
+            }
+            () = sleep_until(self.liveness.wake()) => self.look_at_the_clock()?,
+        }
+        Ok(Ok(()))
+    }
+
+    fn look_at_the_clock(&mut self) -> Result<(), LinkError> {
+        let now = Instant::now();
+        if let Some(error) = self.liveness.verdict(now) {
+            return Err(error);
+        }
+        if now < self.liveness.due() {
+            return Ok(());
+        }
+        self.liveness.sent(now);
+        let is_idle = self.unsent.is_empty();
+        if self.mode == Mode::Session {
+            // While frames wait to be written, one ping behind them is enough.
+            if is_idle || !self.liveness.is_asked() {
+                self.push_ping();
+            }
+        } else if is_idle {
+            encode_header(&mut self.unsent, self.name.as_bytes(), 0);
+        }
+        Ok(())
+    }
+
+    fn write_once(&mut self) -> io::Result<()> {
+        let rest = &self.unsent[self.written..];
+        let n = match self.stream.try_write(rest) {
+            Ok(n) => n,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => return Err(error),
+        };
+        let now = Instant::now();
+        if n > 0 {
+            self.liveness.sent(now);
+            if self.was_full {
+                // Room comes only from what the relay's system has acknowledged.
+                self.liveness.heard(now);
+            }
+        }
+        self.was_full = n < rest.len();
+        self.written += n;
+        if self.written == self.unsent.len() {
+            // A long message's memory is not kept for the next ping.
+            self.unsent = Vec::new();
+            self.written = 0;
+        }
+        Ok(())
+    }
+
+    fn give_up_sending(&mut self, error: &io::Error) {
+        tracing::debug!(%error, "cannot send any more");
+        self.unsent = Vec::new();
+        self.written = 0;
     }
 
     fn last_words(&mut self) -> Option<LinkError> {
@@ -272,6 +305,7 @@ impl Link {
     fn receive(&mut self) -> Result<usize, LinkError> {
         let Some(bytes) = self.receive_raw()? else { return Ok(0) };
         let n = bytes.len();
+        self.liveness.heard(Instant::now());
         self.arrived_bytes += n;
         if self.mode == Mode::Raw {
             self.arrived.push_back(Event::Bytes(bytes));
@@ -281,6 +315,9 @@ impl Link {
             if !frame.sender.is_empty() {
                 self.arrived.push_back(Event::Message(frame));
             } else if let Ok(Some(control)) = FromRelay::parse(&frame.payload) {
+                if let FromRelay::Pong(number) = control {
+                    self.liveness.pong(number);
+                }
                 self.arrived.push_back(Event::Control(control));
             }
         }

@@ -1,11 +1,16 @@
 //! What the program's own clients share: a link to a relay, and the ways of using it.
 
 mod bytes;
+mod error;
+mod greet;
 mod inbox;
 mod link;
+mod liveness;
 mod transfer;
 
 pub use bytes::PythonBytes;
+pub use error::LinkError;
+pub use greet::{Credentials, greet};
 pub use inbox::{Arrived, Inbox, Running};
-pub use link::{Event, Link, LinkError, Mode};
+pub use link::{Event, Link, Mode};
 pub use transfer::{Outgoing, Piece, read_pieces};

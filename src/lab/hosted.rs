@@ -1,6 +1,6 @@
 //! A practice service behind a network, real or emulated.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{future::pending, net::SocketAddr, time::Duration};
 
 use tokio::{io::duplex, net::TcpStream, sync::oneshot};
 
@@ -63,9 +63,9 @@ impl Hosted {
                 // The sender is only ever dropped.
                 let _ = left.await;
             };
-            let carried = carry(&self.network, &mut stream, &mut far, has_left).await;
+            let carried = carry(&self.network, &mut stream, &mut far, has_left, pending()).await;
             match &carried {
-                Carried::ToTheEnd => linger(&mut stream).await,
+                Carried::ToTheEnd | Carried::Stopped => linger(&mut stream).await,
                 Carried::Dropped(_) | Carried::Broken(_) => reset(stream),
             }
             // With `far` the service loses its client, as it does when a real connection breaks.
@@ -74,7 +74,8 @@ impl Hosted {
         };
         let (result, carried) = tokio::join!(conversation, network);
         match carried {
-            Carried::ToTheEnd => result,
+            // The conversation knows of the stop itself, and its end is that of the network.
+            Carried::ToTheEnd | Carried::Stopped => result,
             Carried::Dropped(after) => Err(ServiceError::Dropped(after)),
             Carried::Broken(error) => result.and(Err(PeerError::from(error).into())),
         }

@@ -1,6 +1,6 @@
 //! A proxy that does nothing but make the network worse.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{future::pending, net::SocketAddr, time::Duration};
 
 use tokio::net::TcpStream;
 use tracing::info;
@@ -25,14 +25,19 @@ pub struct Proxy {
 
 impl Handler for Proxy {
     /// What the target or the client does, the other one sees: the end of a direction, or a reset. Bytes on the way when the server
-    /// stops get the time that the server has.
-    fn handle(&self, stream: TcpStream, peer: SocketAddr, _stop: Stop) -> Serving<'_> {
-        Box::pin(self.join(stream, peer))
+    /// stops get the time that the server has, and with them the connection ends.
+    fn handle(&self, stream: TcpStream, peer: SocketAddr, stop: Stop) -> Serving<'_> {
+        Box::pin(self.join(stream, peer, stop))
     }
 }
 
 impl Proxy {
-    async fn join(&self, mut stream: TcpStream, peer: SocketAddr) -> Result<(), ServiceError> {
+    async fn join(
+        &self,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+        mut stop: Stop,
+    ) -> Result<(), ServiceError> {
         let mut far = match dial(&self.target, self.timeout).await {
             Ok(far) => far,
             Err(error) => {
@@ -44,9 +49,9 @@ impl Proxy {
         // Fails only for a connection that is already gone, which its first read will find out.
         let _ = SOCKET_OPTIONS.apply(&far);
         info!(%peer, target = %self.target, "joined");
-        let carried = carry(&self.network, &mut stream, &mut far, std::future::pending()).await;
+        let carried = carry(&self.network, &mut stream, &mut far, pending(), stop.requested()).await;
         let failure = match carried {
-            Carried::ToTheEnd => return Ok(()),
+            Carried::ToTheEnd | Carried::Stopped => return Ok(()),
             Carried::Broken(error) => ServiceError::Broken(error),
             Carried::Dropped(after) => ServiceError::Dropped(after),
         };

@@ -152,8 +152,12 @@ async fn exchange<F: AsyncRead + Unpin>(
     }
 }
 
+/// Whether the answer begins with the word; `errors.txt received` does not.
 fn is_refusal(answer: &[u8]) -> bool {
-    answer.get(..5).is_some_and(|word| word.eq_ignore_ascii_case(b"error"))
+    let Some((word, rest)) = answer.split_at_checked(5) else { return false };
+    let is_word =
+        rest.first().is_none_or(|next| next.is_ascii_whitespace() || matches!(next, b':' | b'!' | b','));
+    word.eq_ignore_ascii_case(b"error") && is_word
 }
 
 /// What the answer means for a file that was sent.
@@ -219,6 +223,7 @@ mod tests {
             (format!("received a.txt: 5 bytes, sha256 {HELLO_SHA256}\n"), true),
             (format!("OK {}", HELLO_SHA256.to_uppercase()), true),
             ("File received\n".to_owned(), false),
+            ("error.txt is stored\n".to_owned(), false),
         ] {
             let confirmation = send(5, b"hello", async |peer| {
                 receive(peer, HELLO_BYTES).await;

@@ -1,16 +1,20 @@
 //! Sockets: dialling, listening, options. Every difference between platforms lives here, behind one function with one contract.
 
 mod accept;
+mod answers;
 mod backoff;
 mod dial;
+mod join;
 mod limits;
 mod listen;
 mod options;
 mod shutdown;
 
 pub use accept::Acceptor;
+pub use answers::{Answers, answers};
 pub use backoff::Backoff;
 pub use dial::{DialError, Target, dial, resolve};
+pub use join::{Join, Joined, reset};
 pub use limits::raise_descriptor_limit;
 pub use listen::{ListenError, bind};
 pub use options::{Keepalive, SocketOptions};

@@ -21,8 +21,8 @@ pub struct Keepalive {
 pub struct SocketOptions {
     /// Finds a peer that vanished while nothing is sent to it.
     pub keepalive: Option<Keepalive>,
-    /// How long sent data may stay unacknowledged before the connection is dead (RFC 5482). Only Linux has it; elsewhere
-    /// the system's own retransmission limit stands.
+    /// How long sent data may stay unacknowledged before the connection is dead (RFC 5482). A reader that takes nothing for so long
+    /// counts as dead too. Only Linux has it; elsewhere the system's own retransmission limit stands.
     pub user_timeout: Option<Duration>,
 }
 

@@ -12,8 +12,9 @@ pub(super) async fn run(shared: Arc<Shared>, listener: TcpListener) {
     let mut acceptor = Acceptor::new(listener);
     loop {
         let (stream, address) = acceptor.next().await;
+        let Some(live) = shared.admit(address) else { continue };
         // Fails only for a connection that is already gone, which its first read will find out.
-        let _ = shared.config.socket.apply(&stream);
-        tokio::spawn(connection::serve(Arc::clone(&shared), stream, address));
+        let _ = shared.config.socket().apply(&stream);
+        tokio::spawn(connection::serve(Arc::clone(&shared), stream, address, live));
     }
 }

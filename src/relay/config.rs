@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use super::services::PublicPorts;
 use crate::net::{Keepalive, SocketOptions};
 
 /// How messages reach version 1 clients.
@@ -46,8 +47,27 @@ pub struct Config {
     pub read_bytes: usize,
     /// How long a worker looks for new events before it sleeps, after a short message.
     pub spin: Duration,
-    /// Keepalive and user timeout of every connection.
-    pub socket: SocketOptions,
+    /// How long a visitor waits for the service it wants to answer.
+    pub open_timeout: Duration,
+    /// Ports of this machine that exposers may have; none unless the operator names them, since a public port can be abused to
+    /// serve what the operator has to answer for.
+    pub public_ports: Option<PublicPorts>,
+    /// Keepalive of every connection.
+    pub keepalive: Option<Keepalive>,
+    /// How long a client's system may leave unacknowledged what was sent to it (RFC 5482), where that can be known.
+    pub user_timeout: Option<Duration>,
+}
+
+impl Config {
+    /// What is set on every accepted connection. Never the system's own user timeout: see [`answers`](crate::net::answers).
+    pub(super) fn socket(&self) -> SocketOptions {
+        SocketOptions { keepalive: self.keepalive, user_timeout: None }
+    }
+
+    /// How long a client may be silent, in milliseconds, as version 2 tells it.
+    pub(super) fn idle_ms(&self) -> u64 {
+        u64::try_from(self.idle_timeout.as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 impl Default for Config {
@@ -77,17 +97,17 @@ impl Default for Config {
             // About what waking an idle processor takes on the machines it was measured on: waiting twice that long for nothing never
             // costs more than was saved.
             spin: Duration::from_micros(50),
+            // A relay far away asks the exposer for a connection and gets it in three round trips; more is not worth waiting for.
+            open_timeout: Duration::from_secs(10),
+            public_ports: None,
             // Dead after 5 + 3 x 3 = 14 s of silence, or when data stays unacknowledged for as long: a crashed client's name is free
-            // again well before the 30 s of silence that the protocol allows. Where there is a user timeout, Linux goes by it in
-            // place of the number of probes and looks with each probe only, so the two are the same.
-            socket: SocketOptions {
-                keepalive: Some(Keepalive {
-                    idle: Duration::from_secs(5),
-                    interval: Duration::from_secs(3),
-                    probes: 3,
-                }),
-                user_timeout: Some(Duration::from_secs(14)),
-            },
+            // again well before the 30 s of silence that the protocol allows.
+            keepalive: Some(Keepalive {
+                idle: Duration::from_secs(5),
+                interval: Duration::from_secs(3),
+                probes: 3,
+            }),
+            user_timeout: Some(Duration::from_secs(14)),
         }
     }
 }

@@ -6,10 +6,13 @@ use tokio::{net::TcpStream, time::timeout};
 use tracing::{info, warn};
 
 use super::{
-    Shared,
+    Live, Shared,
     ending::Ending,
-    handshake::{self, discard_until_end},
-    peer::{Framing, Peer},
+    handshake::{Greeted, Request, greet},
+    peer::{Framing, Holder, Peer},
+    refusal::discard_until_end,
+    register::register,
+    services::{self, Exposer, Visitor},
     session::Session,
 };
 use crate::wire::{Closing, ErrorNotice, FromRelay, encode_control};
@@ -19,15 +22,44 @@ const RETRY_MS: u64 = 1000;
 
 /// Serves an accepted connection. The handshake and the farewell are boxed: they are short, and an idle client should not carry the
 /// memory of either.
-pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr) {
-    let _live = shared.count_live();
-    let Some(mut session) = Box::pin(handshake::register(&shared, stream, address)).await else { return };
-    info!(name = %session.peer().name(), %address, "joined");
+pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr, live: Live) {
+    let Some((mut session, _live)) = Box::pin(enter(&shared, stream, address, live)).await else { return };
+    let peer = session.peer();
+    info!(name = %peer.name(), %address, token = peer.identity().token(), "joined");
     if shared.is_stopping() {
         session.peer().end(Ending::Shutdown);
     }
     let ending = session.run().await;
     Box::pin(leave(&shared, session, ending)).await;
+}
+
+/// Gives the session of a client that registered a name. Whatever else is asked for is served to its end here.
+async fn enter(
+    shared: &Arc<Shared>,
+    stream: TcpStream,
+    address: SocketAddr,
+    live: Live,
+) -> Option<(Session, Live)> {
+    let Greeted { stream, address, request, identity, owner, rest } = greet(shared, stream, address).await?;
+    match request {
+        Request::Register { name, framing } => {
+            let holder = Holder { name, address, framing, identity, owner };
+            let session = register(shared, stream, holder, rest).await?;
+            return Some((session, live));
+        }
+        Request::Expose(wanted) => {
+            let exposer = Exposer { address, identity, owner };
+            services::expose(shared, stream, exposer, wanted, &rest).await;
+        }
+        Request::Park { name, key } => {
+            services::park(shared, stream, address, live, (name, key), &rest).await;
+        }
+        Request::Open { name } => {
+            let visitor = Visitor { stream, address, received: rest, said_hello: true, live };
+            services::open(shared, visitor, &identity, name).await;
+        }
+    }
+    None
 }
 
 async fn leave(shared: &Shared, session: Session, ending: Ending) {
@@ -63,17 +95,21 @@ fn tell(peer: &Peer, ending: Ending) -> bool {
     if peer.framing() != Framing::Session {
         return false;
     }
-    let message = match (ending, ending.error_code()) {
-        (Ending::Shutdown, _) => {
-            FromRelay::Closing(Closing { reason: "shutdown".to_owned(), retry_ms: RETRY_MS })
-        }
-        (_, Some(code)) => FromRelay::Error(ErrorNotice { code, message: ending.to_string() }),
-        (_, None) => return false,
-    };
+    let Some(message) = closing(ending) else { return false };
     let mut bytes = Vec::new();
     encode_control(&mut bytes, &message);
     peer.append(&bytes);
     true
+}
+
+/// The last control frame of a version 2 connection, if there is something to say.
+pub(super) fn closing(ending: Ending) -> Option<FromRelay> {
+    if ending == Ending::Shutdown {
+        let reason = "shutdown".to_owned();
+        return Some(FromRelay::Closing(Closing { reason, retry_ms: RETRY_MS }));
+    }
+    let code = ending.error_code()?;
+    Some(FromRelay::Error(ErrorNotice { code, message: ending.to_string() }))
 }
 
 async fn write_all(shared: &Shared, peer: &Peer) -> std::io::Result<()> {

@@ -13,6 +13,10 @@ pub(super) struct Counters {
     pub(super) joined: AtomicU64,
     /// Connections that were not let in.
     pub(super) refused: AtomicU64,
+    /// Services that were exposed.
+    pub(super) exposed: AtomicU64,
+    /// Visitors of services.
+    pub(super) visitors: AtomicU64,
     /// Messages for names that nobody had.
     pub(super) undeliverable: AtomicU64,
     /// Clients cut because they did not read.
@@ -29,7 +33,11 @@ impl Counters {
     /// Counts the end of a client, if it was the client's fault.
     pub(super) fn count(&self, ending: Ending) {
         let counter = match ending {
-            Ending::Finished | Ending::Disconnected | Ending::Shutdown => return,
+            Ending::Finished
+            | Ending::Disconnected
+            | Ending::Shutdown
+            | Ending::Replaced
+            | Ending::Revoked => return,
             Ending::Idle => &self.idle,
             Ending::SlowConsumer => &self.slow_consumers,
             Ending::TooSlow => &self.slow_senders,
@@ -44,6 +52,8 @@ impl Counters {
         info!(
             joined = total(&self.joined),
             refused = total(&self.refused),
+            exposed = total(&self.exposed),
+            visitors = total(&self.visitors),
             undeliverable = total(&self.undeliverable),
             slow_consumers = total(&self.slow_consumers),
             slow_senders = total(&self.slow_senders),

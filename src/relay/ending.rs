@@ -19,6 +19,10 @@ pub(super) enum Ending {
     TooSlow,
     /// The relay stops.
     Shutdown,
+    /// Its owner has registered the name anew.
+    Replaced,
+    /// What the relay allows has changed.
+    Revoked,
     /// What it sent is no frame.
     BadHeader(HeaderError),
     /// A control frame that is too long or not a JSON object.
@@ -35,7 +39,9 @@ impl Ending {
             Self::SlowConsumer => 2,
             Self::TooSlow => 3,
             Self::Shutdown => 4,
-            _ => 5,
+            Self::Replaced => 5,
+            Self::Revoked => 6,
+            _ => 7,
         }
     }
 
@@ -46,6 +52,8 @@ impl Ending {
             2 => Some(Self::SlowConsumer),
             3 => Some(Self::TooSlow),
             4 => Some(Self::Shutdown),
+            5 => Some(Self::Replaced),
+            6 => Some(Self::Revoked),
             _ => Some(Self::Disconnected),
         }
     }
@@ -54,6 +62,8 @@ impl Ending {
     pub(super) fn error_code(self) -> Option<ErrorCode> {
         match self {
             Self::Finished | Self::Disconnected | Self::Shutdown => None,
+            Self::Replaced => Some(ErrorCode::Replaced),
+            Self::Revoked => Some(ErrorCode::Unauthorized),
             Self::Idle => Some(ErrorCode::Timeout),
             // Its connection takes no more bytes, so there is no way to tell it.
             Self::SlowConsumer => None,
@@ -65,7 +75,7 @@ impl Ending {
 
     /// Whether the client is to blame, so that an operator wants to see it.
     pub(super) fn is_fault(self) -> bool {
-        !matches!(self, Self::Finished | Self::Disconnected | Self::Shutdown)
+        !matches!(self, Self::Finished | Self::Disconnected | Self::Shutdown | Self::Replaced)
     }
 }
 
@@ -85,6 +95,8 @@ impl fmt::Display for Ending {
             Self::SlowConsumer => f.write_str("it did not read what was sent to it"),
             Self::TooSlow => f.write_str("it kept a recipient from others and sent too slowly"),
             Self::Shutdown => f.write_str("the relay stops"),
+            Self::Revoked => f.write_str("the relay no longer allows it"),
+            Self::Replaced => f.write_str("its owner has registered the name anew"),
             Self::BadHeader(error) => write!(f, "protocol error: {error}"),
             Self::BadControl => {
                 f.write_str("protocol error: a control frame that is too long or not a JSON object")

@@ -4,6 +4,8 @@
 //! recipient) -> [`batch`] (collected) -> [`peer`] and its [`outbox`] (written through, or queued) -> socket.
 
 mod accept;
+mod admission;
+mod auth;
 mod batch;
 mod carry;
 mod clock;
@@ -16,30 +18,44 @@ mod handshake;
 mod lost;
 mod outbox;
 mod peer;
+mod policy;
 mod queue;
+mod refusal;
+mod register;
 mod registry;
 mod route;
+mod services;
 mod session;
 mod spin;
 mod sweep;
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{net::TcpListener, sync::Notify, task::JoinSet, time::timeout};
 use tracing::{info, warn};
 
 pub use config::{Config, Delivery};
+pub use policy::{Action, AddressRange, BadRange, Identity, Limits, Policy, PolicyError, Rule};
+pub use services::PublicPorts;
 
 use self::{
-    clock::Clock, counters::Counters, ending::Ending, gather::Gather, registry::Registry, spin::Spin,
+    admission::{Admissions, Excess},
+    clock::Clock,
+    counters::Counters,
+    ending::Ending,
+    gather::Gather,
+    peer::Peer,
+    registry::Registry,
+    services::{Service, Services},
+    spin::Spin,
 };
 use crate::net::{ListenError, bind};
 
@@ -57,7 +73,10 @@ pub struct Relay {
 #[derive(Debug)]
 struct Shared {
     config: Config,
+    /// What is allowed now; see [`Shared::policy`].
+    policy: RwLock<Arc<Policy>>,
     registry: Registry,
+    services: Services,
     clock: Clock,
     counters: Counters,
     gather: Gather,
@@ -65,6 +84,8 @@ struct Shared {
     stopping: AtomicBool,
     /// Connections with a task, registered or not.
     live: AtomicUsize,
+    /// The same by address, and who is turned away.
+    admissions: Admissions,
     /// The last of them has ended.
     none_live: Notify,
 }
@@ -74,20 +95,28 @@ impl Relay {
     ///
     /// # Errors
     /// The first address that cannot be had.
-    pub fn bind(config: Config) -> Result<Self, ListenError> {
+    pub fn bind(config: Config, policy: Policy) -> Result<Self, ListenError> {
         let listeners =
             config.listen.iter().map(|address| bind(*address, config.backlog)).collect::<Result<_, _>>()?;
-        let clock = Clock::for_deadlines(&[config.idle_timeout, config.write_timeout, config.rate_grace]);
+        let clock = Clock::for_deadlines(&[
+            config.idle_timeout,
+            config.write_timeout,
+            config.rate_grace,
+            config.user_timeout.unwrap_or(Duration::MAX),
+        ]);
         let spin = Spin::new(config.spin);
         let shared = Shared {
             config,
+            policy: RwLock::new(Arc::new(policy)),
             registry: Registry::new(),
+            services: Services::default(),
             clock,
             counters: Counters::default(),
             gather: Gather::default(),
             spin,
             stopping: AtomicBool::new(false),
             live: AtomicUsize::new(0),
+            admissions: Admissions::default(),
             none_live: Notify::new(),
         };
         Ok(Self { shared: Arc::new(shared), listeners })
@@ -99,6 +128,11 @@ impl Relay {
     /// What the system reports.
     pub fn local_addresses(&self) -> io::Result<Vec<SocketAddr>> {
         self.listeners.iter().map(TcpListener::local_addr).collect()
+    }
+
+    /// What can be changed while the relay runs.
+    pub fn control(&self) -> Control {
+        Control(Arc::clone(&self.shared))
     }
 
     /// Serves until `stop` completes, then writes what is queued and returns within the drain timeout.
@@ -125,6 +159,7 @@ impl Relay {
         // The listeners are closed with the tasks; the clock and the deadlines are no longer needed.
         service.shutdown().await;
         shared.registry.for_each(|peer| peer.end(Ending::Shutdown));
+        shared.services.for_each(|service| service.end(Ending::Shutdown));
         if timeout(shared.config.drain_timeout + STOP_MARGIN, shared.all_ended()).await.is_err() {
             warn!(connections = shared.live.load(Ordering::Relaxed), "stopped without waiting any longer");
         }
@@ -134,15 +169,72 @@ impl Relay {
     }
 }
 
+/// A hold on a relay that runs.
+#[derive(Debug, Clone)]
+pub struct Control(Arc<Shared>);
+
+impl Control {
+    /// Puts another policy in place. It holds from now on for everything, and ends the sessions it no longer allows; limits count for
+    /// connections that come.
+    pub fn set_policy(&self, policy: Policy) {
+        let policy = Arc::new(policy);
+        *self.0.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&policy);
+        self.0.registry.for_each(|peer| self.0.check(peer, &policy));
+        self.0.services.for_each(|service| self.0.check_service(service, &policy));
+    }
+}
+
 impl Shared {
+    /// Ends a service that the policy does not allow. Its streams go on.
+    fn check_service(&self, service: &Service, policy: &Policy) {
+        let exposer = service.exposer();
+        let may = policy.may(&exposer.identity, Action::Expose, service.name().as_bytes());
+        if !may || !policy.admits(exposer.address.ip()) {
+            service.end(Ending::Revoked);
+        }
+    }
+
+    /// Ends a session that the policy does not allow.
+    fn check(&self, peer: &Peer, policy: &Policy) {
+        let may = policy.may(peer.identity(), Action::Register, peer.name().as_bytes());
+        if !may || !policy.admits(peer.address().ip()) {
+            peer.end(Ending::Revoked);
+        }
+    }
+
+    /// What is allowed at this moment. Whoever goes by it for longer than a moment asks again.
+    fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Counts a connection until the returned guard is dropped.
-    fn count_live(self: &Arc<Self>) -> Live {
-        self.live.fetch_add(1, Ordering::Relaxed);
-        Live(Arc::clone(self))
+    /// Counts a connection from the address until what is returned is dropped; `None`, and a word to the log, if it is not to be taken.
+    fn admit(self: &Arc<Self>, address: SocketAddr) -> Option<Live> {
+        self.try_admit(address.ip())
+            .inspect_err(|excess| {
+                self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                self.admissions.turn_away(address, *excess);
+            })
+            .ok()
+    }
+
+    fn try_admit(self: &Arc<Self>, ip: IpAddr) -> Result<Live, Excess> {
+        let policy = self.policy();
+        if !policy.admits(ip) {
+            return Err(Excess::Address);
+        }
+        // Counted first and looked at then, so that two accept loops cannot both take the last place. From here on dropping `live`
+        // takes it back.
+        let others = self.live.fetch_add(1, Ordering::Relaxed);
+        let mut live = Live { shared: Arc::clone(self), origin: None };
+        if admission::is_full(others, policy.limits.connections_max) {
+            return Err(Excess::Relay);
+        }
+        live.origin = self.admissions.enter(ip, &policy.limits, Instant::now())?;
+        Ok(live)
     }
 
     async fn all_ended(&self) {
@@ -156,12 +248,21 @@ impl Shared {
     }
 }
 
-struct Live(Arc<Shared>);
+/// A connection that counts.
+#[derive(Debug)]
+struct Live {
+    shared: Arc<Shared>,
+    /// The address under which it counts; none if too many are known.
+    origin: Option<IpAddr>,
+}
 
 impl Drop for Live {
     fn drop(&mut self) {
-        if self.0.live.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.none_live.notify_waiters();
+        if let Some(origin) = self.origin {
+            self.shared.admissions.leave(origin);
+        }
+        if self.shared.live.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shared.none_live.notify_waiters();
         }
     }
 }

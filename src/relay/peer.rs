@@ -19,9 +19,13 @@ use super::{
     clock::{AtomicTick, Tick},
     ending::Ending,
     outbox::{Admission, Lane, Outbox},
+    policy::Identity,
     queue::ByteQueue,
 };
-use crate::wire::Name;
+use crate::{
+    net::{Answers, answers},
+    wire::{Name, OwnerKey},
+};
 
 /// Slices given to one vectored write. Linux takes 1,024; 64 of a few kilobytes each already fill a socket buffer.
 pub(super) const SLICES_MAX: usize = 64;
@@ -40,6 +44,16 @@ pub(super) enum Framing {
     Session,
 }
 
+/// Who a client is.
+#[derive(Debug)]
+pub(super) struct Holder {
+    pub(super) name: Name,
+    pub(super) address: SocketAddr,
+    pub(super) framing: Framing,
+    pub(super) identity: Identity,
+    pub(super) owner: Option<Box<OwnerKey>>,
+}
+
 /// A registered client. Its own task reads from it and finishes what could not be written at once; any other task may deliver to it.
 #[derive(Debug)]
 #[repr(C)]
@@ -47,6 +61,10 @@ pub(super) struct Peer {
     // First, so that the sweep, which looks at these of every peer, touches one cache line of each.
     /// When the client last sent a byte.
     heard: AtomicTick,
+    /// When its machine last answered, or had nothing to answer.
+    answered: AtomicTick,
+    /// Its socket took bytes since the sweep last found everything answered.
+    awaits_answer: AtomicBool,
     /// Why the connection is to end, when somebody else than its own task decided so; see [`Ending`].
     ending: AtomicU8,
     /// The outbox holds bytes that the owner's task has to write.
@@ -55,9 +73,7 @@ pub(super) struct Peer {
     contended: AtomicBool,
     /// The client's reading is paused because a recipient is full: its silence is not its own.
     paused: AtomicBool,
-    name: Name,
-    address: SocketAddr,
-    framing: Framing,
+    holder: Holder,
     stream: OwnedWriteHalf,
     /// Wakes the task that owns the connection. A task's waker never changes, since the session is polled by its task directly.
     waker: Waker,
@@ -97,29 +113,28 @@ pub(super) enum Written {
 
 impl Peer {
     pub(super) fn new(
-        name: Name,
-        address: SocketAddr,
-        framing: Framing,
+        holder: Holder,
         stream: OwnedWriteHalf,
         waker: Waker,
         queue_bytes: usize,
         now: Tick,
     ) -> Self {
         let peer = Self {
-            name,
-            address,
-            framing,
+            holder,
             stream,
             waker,
             outbox: Mutex::default(),
             queue_bytes,
             heard: AtomicTick::default(),
+            answered: AtomicTick::default(),
+            awaits_answer: AtomicBool::new(false),
             ending: AtomicU8::new(0),
             has_queue: AtomicBool::new(false),
             contended: AtomicBool::new(false),
             paused: AtomicBool::new(false),
         };
         peer.heard.set(now);
+        peer.answered.set(now);
         peer
     }
 
@@ -129,15 +144,25 @@ impl Peer {
     }
 
     pub(super) fn name(&self) -> &Name {
-        &self.name
+        &self.holder.name
     }
 
     pub(super) fn address(&self) -> SocketAddr {
-        self.address
+        self.holder.address
     }
 
     pub(super) fn framing(&self) -> Framing {
-        self.framing
+        self.holder.framing
+    }
+
+    /// Whether both were registered by the same owner, which only a key can show.
+    pub(super) fn has_owner_of(&self, other: &Self) -> bool {
+        self.holder.owner.is_some() && self.holder.owner == other.holder.owner
+    }
+
+    /// What it has proved.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.holder.identity
     }
 
     pub(super) fn stream(&self) -> &TcpStream {
@@ -232,7 +257,10 @@ impl Peer {
             outbox.in_flight = 0;
             outbox.progress = now;
             let written = match result {
-                Ok(n) => n,
+                Ok(n) => {
+                    self.awaits_answer.store(true, Relaxed);
+                    n
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 Err(_) => {
                     self.end(Ending::Disconnected);
@@ -341,6 +369,7 @@ impl Peer {
             outbox.in_flight = 0;
             if n > 0 {
                 outbox.progress = now;
+                self.awaits_answer.store(true, Relaxed);
             }
             was_full = !taken.is_empty();
             taken.append(std::mem::take(&mut outbox.queue));
@@ -371,6 +400,23 @@ impl Peer {
     }
 
     // --- For the sweep.
+
+    /// For how many ticks the client's machine has not answered. Asks the system only while there is something to answer.
+    pub(super) fn unanswered(&self, now: Tick) -> u32 {
+        // Taken first: what is written while the system is asked counts for the next time.
+        if self.awaits_answer.swap(false, Relaxed) {
+            match answers(self.stream()) {
+                Answers::All => {}
+                Answers::Awaited => self.awaits_answer.store(true, Relaxed),
+                Answers::Missing => {
+                    self.awaits_answer.store(true, Relaxed);
+                    return now.since(self.answered.get());
+                }
+            }
+        }
+        self.answered.set(now);
+        0
+    }
 
     /// Whether others wait for this peer and its socket has accepted nothing for `ticks`.
     pub(super) fn is_stalled(&self, now: Tick, ticks: u32) -> bool {

@@ -19,6 +19,10 @@ pub(super) struct Registry {
     hash: RandomState,
 }
 
+/// The name has a holder who is a stranger.
+#[derive(Debug)]
+pub(super) struct Taken;
+
 /// A peer that is found by its name, which is stored once, in the peer.
 #[derive(Debug)]
 struct ByName(Arc<Peer>);
@@ -49,9 +53,15 @@ impl Registry {
         Self { shards: std::array::from_fn(|_| RwLock::default()), hash: RandomState::new() }
     }
 
-    /// Registers the peer under its name, unless the name has a holder.
-    pub(super) fn insert(&self, peer: &Arc<Peer>) -> bool {
-        self.write(peer.name().as_bytes()).insert(ByName(Arc::clone(peer)))
+    /// Registers the peer under its name. A holder of the same owner makes way in the same moment and is given back, to be ended; any
+    /// other keeps the name.
+    pub(super) fn insert(&self, peer: &Arc<Peer>) -> Result<Option<Arc<Peer>>, Taken> {
+        let name = peer.name().as_bytes();
+        let mut shard = self.write(name);
+        if shard.get(name).is_some_and(|holder| !holder.0.has_owner_of(peer)) {
+            return Err(Taken);
+        }
+        Ok(shard.replace(ByName(Arc::clone(peer))).map(|holder| holder.0))
     }
 
     /// The holder of `name`.

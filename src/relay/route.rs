@@ -311,7 +311,7 @@ impl Router<'_> {
                 self.report_lost();
                 self.tell(&FromRelay::Pong(number));
             }
-            Ok(None) => {
+            Ok(Some(FromClient::Unpark(_)) | None) => {
                 let message = "this relay does not know the verb; the session goes on".to_owned();
                 self.tell(&FromRelay::Error(ErrorNotice { code: ErrorCode::UnknownVerb, message }));
             }

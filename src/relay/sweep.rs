@@ -1,15 +1,23 @@
 //! All deadlines of registered clients, looked at in one coarse sweep: no connection has a timer.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Shared, clock::Tick, ending::Ending, peer::Peer};
 
+/// How often addresses without connections are forgotten.
+const TIDY_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The deadlines in ticks.
 struct Limits {
     idle: u32,
     write: u32,
+    /// None: for ever.
+    unanswered: Option<u32>,
     grace: u32,
     grace_bytes_min: u64,
 }
@@ -21,15 +29,22 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let limits = Limits {
         idle: clock.ticks(config.idle_timeout),
         write: clock.ticks(config.write_timeout),
+        unanswered: config.user_timeout.map(|limit| clock.ticks(limit)),
         grace: clock.ticks(config.rate_grace),
         grace_bytes_min: (config.rate_bytes_min as f64 * config.rate_grace.as_secs_f64()) as u64,
     };
     let mut ticks = interval(clock.tick());
+    let mut tidied = Instant::now();
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         clock.advance();
         let now = clock.now();
+        // The clock may tick faster than there is anything to tidy.
+        if tidied.elapsed() >= TIDY_INTERVAL {
+            tidied = Instant::now();
+            shared.admissions.tidy(tidied);
+        }
         shared.registry.for_each(|peer| check(peer, now, &limits));
     }
 }
@@ -40,6 +55,9 @@ fn check(peer: &Arc<Peer>, now: Tick, limits: &Limits) {
     }
     if peer.is_stalled(now, limits.write) {
         peer.end(Ending::SlowConsumer);
+    }
+    if limits.unanswered.is_some_and(|limit| peer.unanswered(now) >= limit) {
+        peer.end(Ending::Disconnected);
     }
     if let Some(holder) = peer.holder_too_slow(now, limits.grace, limits.grace_bytes_min) {
         holder.end(Ending::TooSlow);

@@ -1,5 +1,7 @@
 //! Control frames of version 2: `|{length}|{JSON}`. The types here are the JSON.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::header::encode_header;
@@ -18,6 +20,24 @@ pub struct Hello {
     /// A messaging session under this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub register: Option<String>,
+    /// A service under this name; the connection becomes its control session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expose: Option<String>,
+    /// With `expose`: the service is also to be reached on this port of the relay's machine; 0: on any that the relay gives away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The connection waits for a stream to this service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub park: Option<String>,
+    /// With `park`: the key from the answer to `expose`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// A stream to this service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<String>,
+    /// Shows whoever asks for a name again as its owner: the hexadecimal form of an [`OwnerKey`](super::OwnerKey).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 /// The answer to a hello that registered a name.
@@ -33,12 +53,49 @@ pub struct Registered {
     pub idle_ms: u64,
 }
 
+/// The answer to a hello that exposed a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exposed {
+    /// The protocol version the session speaks.
+    pub hello: u32,
+    /// The name of the service.
+    pub exposed: String,
+    /// What connections that are parked for the service show, so that nobody else can take its streams.
+    pub key: String,
+    /// How long the control session may be silent, in milliseconds.
+    pub idle_ms: u64,
+    /// The public port, if one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+/// The answer to a hello that opened a stream. The bytes of the stream follow it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened {
+    /// The protocol version that was spoken.
+    pub hello: u32,
+    /// The name of the service.
+    pub opened: String,
+}
+
+/// Who a stream comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamNotice {
+    /// The visitor's address, as the relay sees it.
+    pub from: SocketAddr,
+    /// The relay's address that the visitor connected to.
+    pub to: SocketAddr,
+}
+
 /// A control frame from a client after its hello.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FromClient {
     /// To be answered with the same number.
     Ping(u64),
+    /// On the control session of a service: so many of its parked connections are no longer needed, and the relay is to end them. Only
+    /// the relay can: it knows which of them no stream has come for.
+    Unpark(u32),
 }
 
 /// A control frame from the relay after the answer to the hello.
@@ -53,6 +110,10 @@ pub enum FromRelay {
     Error(ErrorNotice),
     /// The relay is about to stop.
     Closing(Closing),
+    /// On the control session of a service: so many streams wait for a connection to be parked.
+    Wanted(u32),
+    /// On a parked connection, as its one and only frame: a stream has come, and what follows are its bytes.
+    Stream(StreamNotice),
 }
 
 /// So many messages were discarded since the last notice.
@@ -83,12 +144,16 @@ pub struct ErrorNotice {
 pub enum ErrorCode {
     /// The name has another holder.
     NameTaken,
+    /// The name's owner has registered it anew.
+    Replaced,
     /// Empty, too long, or with a separator.
     BadName,
     /// A malformed header or control frame.
     BadFrame,
     /// No known request in the hello, or another version.
     BadHello,
+    /// No token or a wrong one, or the rules do not allow it.
+    Unauthorized,
     /// The hello was late, or the client silent for too long.
     Timeout,
     /// The client held a recipient without keeping the minimum rate.
@@ -97,6 +162,16 @@ pub enum ErrorCode {
     TooLarge,
     /// A control frame with an unknown verb.
     UnknownVerb,
+    /// Nobody exposes a service of this name.
+    NoSuchService,
+    /// The key of a connection that was to be parked is not the service's.
+    BadKey,
+    /// The service has as many streams, or as many parked connections, as it may have.
+    TooManyStreams,
+    /// The relay does not give away this public port.
+    PortNotAllowed,
+    /// The public port is taken.
+    PortInUse,
     /// A code that this program does not know: the relay is newer.
     #[serde(other)]
     Other,
@@ -175,7 +250,7 @@ mod tests {
     #[test]
     fn messages_have_the_documented_json() {
         assert_eq!(encoded(&FromRelay::Pong(7)), r#"|10|{"pong":7}"#);
-        let hello = Hello { hello: 2, register: Some("device_a".into()) };
+        let hello = Hello { hello: 2, register: Some("device_a".into()), ..Hello::default() };
         assert_eq!(encoded(&hello), r#"|33|{"hello":2,"register":"device_a"}"#);
         let notice = FromRelay::Undeliverable(Undeliverable::new(b"\xff\x00", 3));
         assert_eq!(encoded(&notice), r#"|47|{"undeliverable":{"dest_hex":"ff00","count":3}}"#);

@@ -65,6 +65,12 @@ impl Decoder {
         Ok(Some(frame))
     }
 
+    /// What was fed and belongs to no frame that was taken.
+    pub fn into_rest(mut self) -> Vec<u8> {
+        self.buffer.drain(..self.start);
+        self.buffer
+    }
+
     /// Whether an unfinished frame waits for more bytes.
     pub fn is_inside_frame(&self) -> bool {
         self.start < self.buffer.len()

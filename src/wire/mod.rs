@@ -5,11 +5,15 @@ mod control;
 mod decoder;
 mod header;
 mod name;
+mod secret;
 
 pub use control::{
-    CONTROL_BYTES_MAX, Closing, ErrorCode, ErrorNotice, FromClient, FromRelay, Hello, PROTOCOL_VERSION,
-    Registered, Undeliverable, encode_control,
+    CONTROL_BYTES_MAX, Closing, ErrorCode, ErrorNotice, Exposed, FromClient, FromRelay, Hello, Opened,
+    PROTOCOL_VERSION, Registered, StreamNotice, Undeliverable, encode_control,
 };
 pub use decoder::{DecodeError, Decoder, Frame};
 pub use header::{HEADER_BYTES_MAX, Header, HeaderError, encode_header, parse_header};
 pub use name::{BadName, Escaped, NAME_BYTES_MAX, Name, parse_registration};
+pub use secret::{
+    Answer, BadSecret, Challenge, OwnerKey, SECRET_BYTES_MAX, SECRET_BYTES_SAFE, Secret, encode_challenge,
+};

@@ -6,12 +6,14 @@ use predicates::prelude::*;
 
 use crate::harness::{Process, Relay, command, eventually, pattern, python, relay};
 
-/// A receiver that is registered for certain.
+/// A receiver that is registered for certain, also where an earlier one had the name.
 fn receiver(server: &Relay, name: &str, options: &[&str]) -> Process {
     let address = server.address().to_string();
     let arguments = ["recv", "--relay", &address, "--as", name];
+    let joined = format!("joined name={name} ");
+    let before = server.process.stderr().matches(&joined).count();
     let process = Process::spawn(command(arguments.iter().chain(options)));
-    server.process.expect_stderr(&format!("joined name={name} "));
+    server.process.wait_stderr(&joined, |log| (log.matches(&joined).count() > before).then_some(()));
     process
 }
 
@@ -85,6 +87,51 @@ fn larger_data_is_a_transfer_that_arrives_whole_under_its_name() {
 }
 
 #[test]
+fn a_transfer_ends_whatever_its_size() {
+    let server = Relay::start();
+    for bytes in [0, 1, 4096] {
+        let mut to = receiver(&server, "to", &["--transfer"]);
+        send(&server, &["to", "--transfer", "--chunk", "4KiB"])
+            .write_stdin(pattern(bytes))
+            .assert()
+            .success();
+        to.expect_exit(0);
+        assert!(to.stdout_bytes() == pattern(bytes));
+        server.process.wait_stderr("its name is free", |log| {
+            (log.matches("left name=to ").count() == log.matches("joined name=to ").count()).then_some(())
+        });
+    }
+}
+
+/// The two lines stand as they are, but for the port.
+#[cfg(unix)]
+#[test]
+fn the_example_of_the_readme_does_what_it_says() {
+    let server = Relay::start();
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let block = readme.split("```sh\n").find(|block| block.contains("tar c photos")).unwrap();
+    let script = block.split("```").next().unwrap().replace("127.0.0.1:8080", &server.address().to_string());
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("photos")).unwrap();
+    fs::write(folder.path().join("photos/small.jpg"), pattern(1000)).unwrap();
+    // `relay` is whatever is being tested, with its runner.
+    let program = command::<&str>([]);
+    let words: Vec<_> = [program.get_program()]
+        .into_iter()
+        .chain(program.get_args())
+        .map(|word| word.to_str().unwrap())
+        .collect();
+    let function = format!("relay() {{ '{}' \"$@\"; }}\n", words.join("' '"));
+    let mut shell = std::process::Command::new("sh");
+    shell.arg("-ec").arg(function + &script).current_dir(folder.path()).env_remove("RELAY_TOKEN");
+    let mut shell = Process::spawn(shell);
+    shell.expect_exit(0);
+    let listing =
+        std::process::Command::new("tar").arg("tf").arg(folder.path().join("photos.tar")).output().unwrap();
+    assert!(String::from_utf8_lossy(&listing.stdout).contains("photos/small.jpg"), "{listing:?}");
+}
+
+#[test]
 fn chunk_cuts_and_the_limit_of_the_relay_is_kept() {
     let server = Relay::with(&["--max-message", "4B"]);
     // Five messages of four bytes or less and the empty one.
@@ -133,6 +180,16 @@ fn json_says_who_and_how_long() {
         to.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines[0], serde_json::json!({"from": "from", "length": 3, "text": "hé"}));
     assert_eq!(lines[1], serde_json::json!({"from": "from", "length": 2, "hex": "ff00"}));
+}
+
+#[test]
+fn json_gives_a_name_that_is_not_utf_8_in_hexadecimal() {
+    let server = Relay::start();
+    let mut to = receiver(&server, "to", &["--count", "1", "--json"]);
+    server.client(b"\xff\"\\").send_to("to", "x");
+    to.expect_exit(0);
+    let line: serde_json::Value = serde_json::from_str(&to.stdout()).unwrap();
+    assert_eq!(line, serde_json::json!({"from_hex": "ff225c", "length": 1, "text": "x"}));
 }
 
 #[test]
@@ -317,28 +374,80 @@ fn framed_and_version_2_show_the_sender_and_version_2_who_is_missing() {
 }
 
 #[test]
+fn the_interactive_client_waits_for_the_answer_of_a_relay_that_is_far_away() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let mut a = Process::spawn(command(["connect", "127.0.0.1", &port, "a", "--v2"]));
+    let mut relay = crate::harness::Socket(listener.accept().unwrap().0);
+    let control = |json: &str| format!("|{}|{json}", json.len());
+    assert_eq!(relay.control()["register"], "a");
+    relay.send(control(r#"{"hello":2,"registered":"a","max_message":1024,"idle_ms":30000}"#));
+    a.write("send\nnobody\nx\nhelp\n");
+    relay.expect(format!("nobody|1|x{}", control(r#"{"ping":1}"#)));
+    // The way there and back; there is no event to wait for.
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    relay.send(control(r#"{"undeliverable":{"dest":"nobody","count":1}}"#));
+    relay.send(control(r#"{"pong":1}"#));
+    a.expect_stdout("quit  leave");
+    let shown = a.stdout();
+    assert!(shown.find("Nobody has the name 'nobody'") < shown.find("help  show"), "{shown}");
+    assert!(shown.contains("Nobody has the name 'nobody'"), "{shown}");
+}
+
+#[test]
 fn the_interactive_client_says_why_it_cannot_go_on() {
     let mut server = Relay::start();
     let _holder = server.client("taken");
     let mut second = Process::spawn(command(["connect", "127.0.0.1", &server.port(), "taken"]));
-    second.write("recv\n");
+    // Its input stays open: it does not wait for a command to say so.
     second.expect_exit(1);
     assert!(second.stderr().contains("most likely the name taken is taken"), "{}", second.stderr());
     let mut cut = console(&server, "cut", &[]);
     cut.expect_stdout("Command > ");
     cut.write("send\n|\nx\n");
     cut.expect_stdout("That is no name");
+    server.client("late").send_to("cut", "last words");
+    server.process.expect_stderr("left name=late ");
     server.process.kill();
-    cut.write("recv\n");
     cut.expect_exit(1);
-    assert!(cut.stderr().contains("ended the connection"), "{}", cut.stderr());
+    assert!(cut.stdout().contains("b'last words'"), "what arrived is shown: {}", cut.stdout());
+    assert!(one_sentence(&cut.stderr()) && cut.stderr().contains("ended the connection"), "{}", cut.stderr());
+}
+
+#[test]
+fn what_is_piped_in_keeps_its_bytes() {
+    let server = Relay::start();
+    let mut to = server.client(b"n\xffme");
+    let mut from = console(&server, "from", &[]);
+    from.write(b"send\nn\xffme\nd\xe9ta\xff\n");
+    to.expect(b"d\xe9ta\xff");
+    from.write(b"qu\xff\nquit\n");
+    from.expect_exit(0);
+    assert!(from.stdout().contains("There is no command 'qu\\xff'"), "{}", from.stdout());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_is_told_the_end_at_once_and_given_back_as_it_was() {
+    if !crate::harness::is_native() {
+        println!("not run: the program does not run on this system itself");
+        return;
+    }
+    let mut server = Relay::start();
+    let program = command([""; 0]).get_program().to_owned();
+    let arguments = ["ended".as_ref(), program.as_os_str(), server.port().as_ref()]
+        .map(|a: &std::ffi::OsStr| a.to_owned());
+    let mut driver = Process::spawn(python("tests/e2e/python/terminal.py", arguments));
+    driver.expect_stdout("waiting");
+    server.process.kill();
+    driver.expect_exit(0);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_has_line_editing_history_and_a_progress_bar() {
     if !crate::harness::is_native() {
-        println!("not run: the program does not run on this system itself");
+        crate::harness::not_run("the program does not run on this system itself");
         return;
     }
     let server = Relay::start();
@@ -357,6 +466,18 @@ fn a_terminal_has_line_editing_history_and_a_progress_bar() {
     let mut progress = driver("progress");
     progress.expect_exit(0);
     drop(receiver);
+}
+
+#[test]
+fn completions_that_nobody_reads_are_no_failure() {
+    for shell in ["bash", "zsh"] {
+        let mut command = command(["completions", shell]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(output.stderr.is_empty(), "{output:?}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use crate::harness::{Process, Relay, is_windows, python};
+use crate::harness::{Process, Relay, announced, command, is_windows, python};
 
 const DRIVER: &str = "tests/e2e/python/driver.py";
 
@@ -92,12 +92,21 @@ cases! {
     the_programs_of_the_readme_work [];
 }
 
-/// The cases in which the relay itself is stopped meanwhile, each with a test of its own below.
-const STOPPING: &[&str] = &[
+/// The cases in which the relay is set up in another way or stopped meanwhile, each with a test of its own below.
+const SPECIAL: &[&str] = &[
+    "a_token_is_proved_and_a_wrong_one_refused",
     "a_relay_that_stops_says_when_to_return",
     "a_relay_that_no_longer_answers_is_given_up",
     "a_client_returns_to_a_relay_that_was_restarted",
 ];
+
+#[test]
+fn a_token_is_proved_and_a_wrong_one_refused() {
+    let mut serve = command(["serve", "--listen", "127.0.0.1:0"]);
+    serve.env("RELAY_TOKEN", "a-token-of-sixteen-characters");
+    let relay = Relay::from_process(Process::spawn(serve), announced);
+    start(&relay, SPECIAL[0]).expect_exit(0);
+}
 
 #[cfg(unix)]
 #[test]
@@ -106,7 +115,7 @@ fn a_relay_that_stops_says_when_to_return() {
         return; // It has no signals.
     }
     let mut relay = Relay::start();
-    let mut case = start(&relay, STOPPING[0]);
+    let mut case = start(&relay, SPECIAL[1]);
     case.expect_stdout("ready");
     relay.process.signal("TERM");
     case.expect_exit(0);
@@ -120,7 +129,7 @@ fn a_relay_that_no_longer_answers_is_given_up() {
         return; // It has no signals.
     }
     let relay = Relay::start();
-    let mut case = start(&relay, STOPPING[1]);
+    let mut case = start(&relay, SPECIAL[2]);
     case.expect_stdout("ready");
     // It keeps its port and its connections, and does nothing any more.
     relay.process.signal("STOP");
@@ -131,7 +140,7 @@ fn a_relay_that_no_longer_answers_is_given_up() {
 fn a_client_returns_to_a_relay_that_was_restarted() {
     let mut relay = Relay::start();
     let address = relay.address().to_string();
-    let mut case = start(&relay, STOPPING[2]);
+    let mut case = start(&relay, SPECIAL[3]);
     case.expect_stdout("ready");
     relay.process.kill();
     case.expect_stdout("lost");
@@ -145,5 +154,5 @@ fn every_case_has_its_test() {
     list.expect_exit(0);
     let output = list.stdout();
     let cases: BTreeSet<&str> = output.lines().collect();
-    assert_eq!(cases, CASES.iter().chain(STOPPING).copied().collect());
+    assert_eq!(cases, CASES.iter().chain(SPECIAL).copied().collect());
 }

@@ -93,3 +93,23 @@ fn keepalive_does_not_cut_a_client_that_is_alive_and_says_nothing() {
     client.0.set_read_timeout(Some(*crate::harness::DEADLINE)).unwrap();
     client.sync(b"client");
 }
+
+/// A client that reads nothing for longer than its machine may be silent is no dead machine: its system answers.
+#[test]
+fn user_timeout_does_not_cut_a_client_that_is_alive_and_does_not_read() {
+    // More than the systems' buffers hold, so that the client's window closes, and less than its queue.
+    const BYTES: usize = 48 << 20;
+    let relay =
+        Relay::with(&["--idle-timeout=1h", "--write-timeout=1h", "--user-timeout=1s", "--queue=64MiB"]);
+    let mut resting = relay.client("resting");
+    let mut sender = relay.client("sender");
+    sender.send_to("resting", "x".repeat(BYTES));
+    sender.sync(b"sender");
+    // There is no event to wait for: nothing is to happen for several times the limit.
+    let mut bystander = relay.client("bystander");
+    bystander.0.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    bystander.0.read(&mut [0]).expect_err("nobody sends to it");
+    let mut received = vec![0; BYTES];
+    resting.0.read_exact(&mut received).expect("everything arrives");
+    assert!(received.iter().all(|byte| *byte == b'x'));
+}

@@ -65,6 +65,9 @@ fn a_server_that_does_not_even_accept() {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_unreachable_host() {
+    if crate::harness::is_wine() {
+        return crate::harness::not_run("wine says refused for unreachable");
+    }
     let alone = |program: std::process::Command| {
         let mut command = std::process::Command::new("unshare");
         command
@@ -126,6 +129,9 @@ fn a_server_that_closes_at_once() {
 
 #[test]
 fn a_server_that_resets() {
+    if crate::harness::is_wine() {
+        return crate::harness::not_run("wine does not tell a program that a connection was reset");
+    }
     let server = PythonServer::start("resetting");
     fails(&["talk", "127.0.0.1", &server.port(), "h"], 9, "reset the connection");
     fails(&["request", "127.0.0.1", &server.port(), "{}"], 9, "reset the connection");
@@ -203,6 +209,9 @@ fn wrong_usage() {
 
 #[test]
 fn a_proxy_whose_target_does_not_answer_resets_and_says_why() {
+    if crate::harness::is_wine() {
+        return crate::harness::not_run("wine does not tell a program that a connection was reset");
+    }
     let nobody = PythonServer::start("later");
     let proxy = LabServer::proxy(nobody.address(), &[]);
     fails(&["talk", "127.0.0.1", &proxy.port(), "hi"], 9, "reset");
@@ -216,4 +225,20 @@ fn a_proxy_waits_for_its_target_only_so_long() {
     let proxy = LabServer::proxy(full.address(), &["--timeout", "400ms"]);
     proxy.connect().expect_closed();
     proxy.process.expect_stderr("did not answer within 400ms");
+}
+
+#[test]
+fn a_number_that_is_no_port_is_not_taken_for_a_host() {
+    relay(["lab", "serve", "echo", "99999"])
+        .assert()
+        .code(2)
+        .stderr(predicates::str::contains("99999 is no port"));
+}
+
+#[test]
+fn every_client_tells_its_exit_codes() {
+    for client in ["talk", "request", "upload", "check"] {
+        let told = relay(["lab", client, "--help"]).assert().success();
+        told.stdout(predicates::str::contains("4  the connection was refused"));
+    }
 }

@@ -120,6 +120,34 @@ fn a_stopped_server_leaves_nothing_unfinished() {
 }
 
 #[test]
+fn what_a_killed_server_has_left_is_removed_by_the_next_one() {
+    if crate::harness::is_wine() {
+        return crate::harness::not_run("wine does not keep to the sharing of files");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let begin = |server: &LabServer, left: usize| {
+        let mut client = server.connect();
+        client.send(&upload(b"half.bin", &[1; 1000])[..500]);
+        crate::harness::eventually("the upload begins", || names(dir.path()).len() == left);
+        client
+    };
+    let mut killed = server(dir.path(), &[]);
+    let _lost = begin(&killed, 1);
+    killed.process.kill();
+    assert_eq!(names(dir.path()).len(), 1);
+
+    let first = server(dir.path(), &[]);
+    assert!(names(dir.path()).is_empty());
+    // Another server in the same directory is not to take the uploads of the first one for such.
+    let mut client = begin(&first, 1);
+    let _second = server(dir.path(), &[]);
+    client.send(&upload(b"half.bin", &[1; 1000])[500..]);
+    client.shutdown_write();
+    assert!(client.receive_all().starts_with(b"received half.bin: 1000 bytes"));
+    assert_eq!(names(dir.path()), ["half.bin"]);
+}
+
+#[test]
 fn bad_headers_are_answered_and_end_the_connection() {
     let dir = tempfile::tempdir().unwrap();
     let server = server(dir.path(), &[]);

@@ -5,26 +5,43 @@
 // What fails in a helper fails the test, as it should; and a test program has no outside to which `pub` could reach.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
+mod access;
 mod clients;
+mod clients_held;
 mod clients_python;
+mod config_file;
 #[cfg(target_os = "linux")]
 mod dead_peer;
 mod faults;
 mod harness;
 mod lab_check;
 mod lab_clients;
+mod lab_docs;
 mod lab_failures;
 mod lab_files;
 mod lab_network;
 mod lab_servers;
 #[cfg(unix)]
 mod lab_terminal;
+mod limits;
 mod operations;
 mod options;
 mod overload;
+mod owner;
 mod stopping;
 #[cfg(target_os = "linux")]
 mod system;
 mod test_client_python;
+mod tunnel;
+mod tunnel_docs;
+mod tunnel_faults;
+mod tunnel_options;
+#[cfg(target_os = "linux")]
+mod tunnel_pool;
+mod tunnel_reconnect;
+mod tunnel_services;
+mod tunnel_standard;
+mod tunnel_stream;
+mod tunnel_wire;
 mod wire_v1;
 mod wire_v2;

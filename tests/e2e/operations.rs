@@ -90,7 +90,7 @@ fn a_port_without_permission_is_a_sentence_and_exit_code_1() {
     use crate::harness::{file, is_native, linux::is_root};
     let first_free = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
     if !is_native() || first_free.trim().parse::<u32>().unwrap() <= 80 {
-        println!("not run: needs the native program and a system that guards low ports");
+        crate::harness::not_run("needs the native program and a system that guards low ports");
         return;
     }
     let arguments = ["serve", "--listen", "127.0.0.1:80"];
@@ -116,6 +116,13 @@ fn a_wrong_value_is_named_and_ends_with_exit_code_2() {
         ("--listen", "localhost"),
         ("--listen", "127.0.0.1:70000"),
         ("--delivery", "cooked"),
+        ("--allow", "10.0.0.0/33"),
+        ("--allow", "10.1.2.3/8"),
+        ("--deny", "localhost"),
+        ("--max-connections", "0"),
+        ("--max-connections-per-address", "-1"),
+        ("--new-connections-per-second", "x"),
+        ("--max-streams-per-service", "0"),
         ("--register-timeout", "5"),
         ("--register-timeout", "0s"),
         ("--idle-timeout", "-1s"),

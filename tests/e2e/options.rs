@@ -12,15 +12,27 @@ use crate::harness::{Relay, Socket, frame, pattern, relay};
 /// Where each option is tested. A new option without a line here fails the test below.
 const TESTED: &[(&str, &str)] = &[
     ("--listen", "a_port_alone_listens_on_all_addresses"),
+    ("--public-ports", "public_ports_are_those_the_operator_gives_away"),
+    ("--open-timeout", "open_timeout_is_how_long_a_visitor_waits_for_the_service"),
     ("--delivery", "delivery_chooses_what_version_1_receives"),
+    ("--config", "a_file_has_every_option_under_its_own_name"),
+    ("--check", "check_prints_what_would_be_used_and_where_it_is_from"),
+    ("--token-file", "the_token_may_be_in_a_file_which_counts_more_than_the_environment"),
+    ("--allow-v1", "version_1_is_refused_where_there_is_a_token_unless_allowed"),
+    ("--allow", "allow_takes_connections_from_these_addresses_only"),
+    ("--deny", "deny_takes_no_connections_from_these_addresses"),
+    ("--max-connections", "max_connections_turns_the_next_away_until_one_leaves"),
+    ("--max-connections-per-address", "max_connections_per_address_leaves_room_for_other_addresses"),
+    ("--max-streams-per-service", "max_streams_per_service_refuses_the_next_visitor"),
+    ("--new-connections-per-second", "new_connections_per_second_is_a_rate_for_each_address"),
     ("--register-timeout", "register_timeout_cuts_who_does_not_register"),
     ("--idle-timeout", "idle_timeout_cuts_who_is_silent"),
     ("--write-timeout", "write_timeout_cuts_who_reads_nothing"),
     ("--drain-timeout", "a_client_that_reads_nothing_delays_the_end_by_the_drain_timeout_at_most"),
-    ("--keepalive", "keepalive_and_user_timeout_are_set_on_the_socket"),
-    ("--keepalive-interval", "keepalive_and_user_timeout_are_set_on_the_socket"),
-    ("--keepalive-probes", "keepalive_and_user_timeout_are_set_on_the_socket"),
-    ("--user-timeout", "keepalive_and_user_timeout_are_set_on_the_socket"),
+    ("--keepalive", "keepalive_is_set_on_the_socket_and_the_systems_own_user_timeout_is_not"),
+    ("--keepalive-interval", "keepalive_is_set_on_the_socket_and_the_systems_own_user_timeout_is_not"),
+    ("--keepalive-probes", "keepalive_is_set_on_the_socket_and_the_systems_own_user_timeout_is_not"),
+    ("--user-timeout", "user_timeout_frees_the_name_of_a_client_that_acknowledges_nothing"),
     ("--queue", "queue_holds_as_much_as_it_says_before_a_sender_is_paused"),
     ("--max-message", "max_message_is_the_limit_of_version_2"),
     ("--stream-above", "stream_above_decides_what_is_passed_on_in_pieces"),
@@ -44,10 +56,15 @@ fn every_option_has_a_test() {
     let tested: BTreeSet<&str> = TESTED.iter().map(|(option, _)| *option).collect();
     assert_eq!(options, tested);
     let sources = [
+        include_str!("access.rs"),
+        include_str!("config_file.rs"),
+        include_str!("limits.rs"),
         include_str!("options.rs"),
         include_str!("operations.rs"),
         include_str!("stopping.rs"),
         include_str!("system.rs"),
+        include_str!("dead_peer.rs"),
+        include_str!("tunnel_wire.rs"),
     ];
     for (option, test) in TESTED {
         let exists = sources.iter().any(|source| source.contains(&format!("fn {test}()")));

@@ -68,7 +68,7 @@ fn a_flood_of_connections_past_the_descriptor_limit() {
     };
 
     if !is_native() {
-        return println!("not run: needs the native program");
+        return crate::harness::not_run("needs the native program");
     }
     let relay = command(["serve", "--listen", "127.0.0.1:0", "--register-timeout", "1h"]);
     let mut limited = std::process::Command::new("sh");

@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::harness::{Relay, Socket, frame, pattern};
+use tcp_relay::wire::Secret;
+
+use crate::harness::{Process, Relay, Socket, announced, command, frame, pattern};
 
 /// Connects, says hello and takes the answer.
 fn session(relay: &Relay, name: &str) -> Socket {
@@ -24,30 +26,85 @@ fn control(json: &str) -> Vec<u8> {
 fn the_examples_of_the_protocol_hold_byte_for_byte() {
     let text = include_str!("../../docs/protocol.md");
     let blocks: Vec<&str> = text.split("```wire-example ").skip(1).collect();
-    assert!(blocks.len() >= 4, "the examples are there");
+    assert!(blocks.len() >= 8, "the examples are there");
     for block in blocks {
-        let (delivery, steps) = block.split_once('\n').unwrap();
-        let relay = Relay::with(&["--delivery", delivery.trim()]);
+        let (options, steps) = block.split_once('\n').unwrap();
+        let (delivery, token) = options.trim().split_once(" token ").unwrap_or((options.trim(), ""));
+        let mut serve = command(["serve", "--listen", "127.0.0.1:0", "--delivery", delivery]);
+        if !token.is_empty() {
+            serve.env("RELAY_TOKEN", token);
+        }
+        let relay = Relay::from_process(Process::spawn(serve), announced);
         let mut sockets: BTreeMap<char, Socket> = BTreeMap::new();
+        // Of the client whose hello came last.
+        let (mut hello, mut challenge) = ("", String::new());
+        let mut key = None::<String>;
         for step in steps.split("\n```").next().unwrap().lines() {
             let who = step.chars().next().unwrap();
-            let bytes = step.get(3..).unwrap_or_default().as_bytes();
             let is_new = !sockets.contains_key(&who);
-            let socket = sockets.entry(who).or_insert_with(|| relay.connect());
+            sockets.entry(who).or_insert_with(|| relay.connect());
+            let mut known = step.get(3..).unwrap_or_default().to_owned();
+            for (name, socket) in &sockets {
+                let address = socket.0.local_addr().unwrap().to_string();
+                known = known.replace(&format!("ADDRESS_{}", name.to_ascii_uppercase()), &address);
+            }
+            known = known.replace("ADDRESS_RELAY", &relay.address().to_string());
+            known = key.iter().fold(known, |known, key| known.replace("KEY", key));
+            let (text, bytes) = (known.as_str(), known.as_bytes());
+            let socket = sockets.get_mut(&who).unwrap();
             match &step[1..2] {
                 ">" => {
-                    socket.send(bytes);
+                    if text.contains("{\"hello\"") {
+                        hello = &step[step.find('{').unwrap()..];
+                    }
+                    let secret = Secret::new(token.as_bytes());
+                    let answer = secret.map(|token| token.answer(&challenge, hello.as_bytes()));
+                    socket.send(text.replace("ANSWER", &answer.unwrap_or_default()));
                     // Version 1 does not answer a registration, and the next step may be another client's.
-                    if let (true, Some((name, []))) = (is_new && bytes[0] != b'|', split_name(bytes)) {
+                    let may_register = is_new && bytes[0] != b'|' && token.is_empty();
+                    if let (true, Some((name, []))) = (may_register, split_name(bytes)) {
                         socket.sync(name);
                     }
                 }
-                "<" => socket.expect(bytes),
+                "<" => {
+                    let mut learn = |word: &str, length: usize| {
+                        let (before, behind) = text.split_once(word)?;
+                        socket.expect(before);
+                        let learnt = String::from_utf8(socket.receive(length)).unwrap();
+                        socket.expect(behind);
+                        Some(learnt)
+                    };
+                    if let Some(learnt) = learn("CHALLENGE", 64) {
+                        challenge = learnt;
+                    } else if let Some(learnt) = learn("KEY", 32) {
+                        key = Some(learnt);
+                    } else {
+                        socket.expect(bytes);
+                    }
+                }
                 "-" => socket.expect_closed(),
                 other => panic!("an example has the step {other:?}"),
             }
         }
     }
+}
+
+#[test]
+fn the_documented_answer_is_the_one_that_is_computed() {
+    let text = include_str!("../../docs/protocol.md");
+    let block = text.split("```hmac-example\n").nth(1).expect("the example is there");
+    let mut values = block.lines().map(|line| line.split_once(' ').unwrap().1.trim());
+    let [token, challenge, hello, answer] = std::array::from_fn(|_| values.next().unwrap());
+    assert_eq!(Secret::new(token.as_bytes()).unwrap().answer(challenge, hello.as_bytes()), answer);
+}
+
+#[test]
+fn the_documented_owner_key_is_the_one_that_is_computed() {
+    let text = include_str!("../../docs/protocol.md");
+    let block = text.split("```owner-example\n").nth(1).expect("the example is there");
+    let mut values = block.lines().map(|line| line.split_once(' ').unwrap().1.trim());
+    let [secret, name, owner] = std::array::from_fn(|_| values.next().unwrap());
+    assert_eq!(Secret::new(secret.as_bytes()).unwrap().owner_key(name.as_bytes()).to_hex(), owner);
 }
 
 fn split_name(bytes: &[u8]) -> Option<(&[u8], &[u8])> {

@@ -1,15 +1,18 @@
 """The version 2 client against a socket that plays the relay."""
 
+import contextlib
 import os
 import socket
 import struct
 import threading
 import time
 import unittest
+from unittest import mock
 
 from fake_relay import DEADLINE, HELLO, WELCOME, FakeRelay, SendsThrough, control, eventually, frame, session
 from relay_client import ConnectError, Disconnected, ErrorReply, Message, ProtocolError, RelayTimeout, SessionClient
-from relay_client import TooLarge
+from relay_client import TokenNeeded, TooLarge
+from relay_wire import encode_answer
 
 
 def error(code, message="so it is"):
@@ -51,6 +54,70 @@ class Session(unittest.TestCase):
                 self.assertEqual(client.recv(DEADLINE), Message("b", b"hello"))
                 eventually(lambda: client._undeliverable)
                 self.assertEqual(client.undeliverable(), {"x": 1})
+
+    def test_a_challenge_is_answered_with_a_proof_of_the_token(self):
+        # The example of docs/protocol.md.
+        token = "correct-horse-battery-staple"
+        challenge = "00112233445566778899aabbccddeeff" * 2
+        hello = b'|33|{"hello":2,"register":"device_a"}'
+
+        def relay(connection):
+            connection.expect(hello)
+            connection.send(control(b'{"challenge":"%b"}' % challenge.encode()))
+            connection.expect(encode_answer(token.encode(), challenge, hello))
+            connection.send(control(WELCOME) + frame(b"b", b"hello"))
+            connection.expect_end()
+
+        answer = b"5980bbde840b0062c4d94d741b830ea62c5eac5e24df1f7f2d3938c2fbb4b4db"
+        self.assertEqual(encode_answer(token.encode(), challenge, hello), control(b'{"answer":"%b"}' % answer))
+        for given, variable in ((token, None), (token.encode() + b"\n", "not this"), (None, token)):
+            with self.variable(variable), FakeRelay(relay) as fake:
+                with SessionClient(fake.host, fake.port, "device_a", token=given) as client:
+                    self.assertEqual(client.recv(DEADLINE), Message("b", b"hello"))
+
+    def test_a_challenge_without_a_token_says_what_to_do(self):
+        def relay(connection):
+            connection.expect(HELLO)
+            connection.send(control(b'{"challenge":"%b"}' % (b"0" * 64)))
+            connection.expect_end()
+
+        with self.variable(None), FakeRelay(relay) as fake, self.assertRaisesRegex(TokenNeeded, "set RELAY_TOKEN"):
+            SessionClient(fake.host, fake.port, "me")
+
+    def test_one_challenge_is_answered_and_no_other(self):
+        def relay(connection):
+            connection.expect(HELLO)
+            connection.send(control(b'{"challenge":"%b"}' % (b"0" * 64)) * 2)
+            connection.expect(encode_answer(b"token", "0" * 64, HELLO))
+            connection.expect_end()
+
+        with FakeRelay(relay) as fake, self.assertRaises(ProtocolError):
+            SessionClient(fake.host, fake.port, "me", token="token")
+
+    def test_what_is_no_challenge_is_not_answered(self):
+        for challenge in (b'""', b'"00"', b"7", b'"%b"' % ("é".encode() * 64)):
+
+            def relay(connection, challenge=challenge):
+                connection.expect(HELLO)
+                connection.send(control(b'{"challenge":%b}' % challenge))
+                connection.expect_end()
+
+            with FakeRelay(relay) as fake, self.assertRaises(ProtocolError):
+                SessionClient(fake.host, fake.port, "me", token="token")
+
+    def test_a_token_that_is_none_is_refused_before_connecting(self):
+        for token in ("", " \n", b"a\nb", "x" * 1025):
+            with self.assertRaises(ValueError):
+                SessionClient("127.0.0.1", 1, "me", token=token)
+
+    @contextlib.contextmanager
+    def variable(self, value):
+        """The environment with `RELAY_TOKEN` set to the value, or without it."""
+        with mock.patch.dict(os.environ):
+            os.environ.pop("RELAY_TOKEN", None)
+            if value is not None:
+                os.environ["RELAY_TOKEN"] = value
+            yield
 
     def test_sync_waits_for_the_answer_and_gives_what_nobody_received(self):
         def relay(connection):

@@ -20,6 +20,7 @@ use crate::{
 
 /// Find out whether a server is reached and answers, how fast, and what is wrong if not
 #[derive(Debug, Args)]
+#[command(after_help = sentence::EXIT_CODES)]
 pub(crate) struct Check {
     #[command(flatten)]
     server: ClientArgs,

@@ -9,7 +9,10 @@ use super::{
     server::{ServerArgs, local_address},
 };
 use crate::{
-    cli::{Failure, runtime, values::Span},
+    cli::{
+        Failure, runtime,
+        values::{Span, near_address},
+    },
     lab::Proxy,
     net::Target,
 };
@@ -18,7 +21,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(crate) struct ProxyCommand {
     /// Where to listen: HOST:PORT, or a port of 127.0.0.1; 0 takes a free one
-    #[arg(value_parser = listen_target)]
+    #[arg(value_parser = near_address)]
     listen: Target,
 
     /// Where the connections lead: HOST:PORT
@@ -33,14 +36,6 @@ pub(crate) struct ProxyCommand {
 
     #[command(flatten)]
     network: NetworkArgs,
-}
-
-/// `HOST:PORT`, or a port of this machine alone.
-fn listen_target(text: &str) -> Result<Target, String> {
-    match text.parse() {
-        Ok(port) => Ok(Target::new("127.0.0.1", port)),
-        Err(_) => text.parse(),
-    }
 }
 
 impl ProxyCommand {

@@ -17,6 +17,7 @@ use crate::{
 
 /// Send length-prefixed JSON and print the answer
 #[derive(Debug, Args)]
+#[command(after_help = sentence::EXIT_CODES)]
 pub(crate) struct Request {
     #[command(flatten)]
     server: ClientArgs,

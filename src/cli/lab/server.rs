@@ -10,7 +10,7 @@ use std::{
 use bytesize::ByteSize;
 use clap::Args;
 
-use super::sentence;
+use super::{network::NetworkArgs, sentence};
 use crate::{
     cli::{
         Failure,
@@ -18,7 +18,7 @@ use crate::{
         runtime,
         values::Span,
     },
-    lab::{Handler, Hosted, Limits, Service, network::Network, serve},
+    lab::{Handler, Hosted, Limits, Service, serve},
     net::{Target, bind, raise_descriptor_limit, resolve, stop_signal},
 };
 
@@ -40,16 +40,20 @@ pub(super) struct Place {
 
 impl Place {
     /// The target to listen on; `port` is the mode's own.
-    fn target(&self, port: u16) -> Target {
+    fn target(&self, port: u16) -> Result<Target, Failure> {
         let localhost = || Ipv4Addr::LOCALHOST.to_string();
-        match (&self.host, self.port) {
+        let target = match (&self.host, self.port) {
             (None, given) => Target::new(localhost(), given.unwrap_or(port)),
-            (Some(host), None) => match host.parse() {
-                Ok(number) => Target::new(localhost(), number),
-                Err(_) => Target::new(host.as_str(), port),
-            },
-            (Some(host), Some(port)) => Target::new(host.as_str(), port),
-        }
+            (Some(number), None) if number.bytes().all(|b| b.is_ascii_digit()) => {
+                // As a host it would be an address nobody means: systems take 99999 for 0.1.134.159.
+                let port = number.parse();
+                let port =
+                    port.map_err(|_| Failure::usage(format!("{number} is no port; ports go to 65535.")));
+                Target::new(localhost(), port?)
+            }
+            (Some(host), given) => Target::new(host.as_str(), given.unwrap_or(port)),
+        };
+        Ok(target)
     }
 }
 
@@ -80,28 +84,41 @@ pub(super) struct PatienceArgs {
     idle_timeout: Span,
 }
 
-/// A practice server with its options.
-pub(super) struct Practice<'a> {
-    pub(super) place: &'a Place,
-    /// The port when none is given.
-    pub(super) port: u16,
-    pub(super) server: &'a ServerArgs,
-    pub(super) patience: &'a PatienceArgs,
-    pub(super) network: Network,
-    /// What to try against it; `{host}` and `{port}` stand for where it listens.
-    pub(super) hint: &'static str,
+/// What every mode of `relay lab serve` has besides its own options.
+#[derive(Debug, Clone, Args)]
+pub(super) struct PracticeArgs {
+    #[command(flatten)]
+    place: Place,
+
+    #[command(flatten)]
+    patience: PatienceArgs,
+
+    #[command(flatten)]
+    server: ServerArgs,
+
+    #[command(flatten)]
+    network: NetworkArgs,
 }
 
-impl Practice<'_> {
-    /// Runs `service` until it is stopped.
-    pub(super) fn run(self, service: Box<dyn Service>) -> Result<(), Failure> {
-        self.server.log.install();
+/// What to try against a server that answers any message.
+pub(super) const TRY_TALK: &str = "try: relay lab talk {host} {port} hello";
+
+impl PracticeArgs {
+    /// Runs what `service` makes, with the log installed, until it is stopped: on `port` when none is given. `hint` says what to try
+    /// against it; `{host}` and `{port}` stand there for where it listens.
+    pub(super) fn run(
+        &self,
+        port: u16,
+        hint: &str,
+        service: impl FnOnce() -> Result<Box<dyn Service>, Failure>,
+    ) -> Result<(), Failure> {
         let patience = self.patience.idle_timeout.0;
         if patience.is_zero() {
             return Err(Failure::usage("--idle-timeout is to be longer than nothing."));
         }
-        let handler = Arc::new(Hosted { service, network: self.network, patience });
-        let target = self.place.target(self.port);
+        let target = self.place.target(port)?;
+        self.server.install_log();
+        let handler = Arc::new(Hosted { service: service()?, network: self.network.network(), patience });
         runtime::block_on(async {
             let address = local_address(&target).await?;
             let hint = |at: SocketAddr| {
@@ -111,8 +128,7 @@ impl Practice<'_> {
                     IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from(Ipv6Addr::LOCALHOST),
                     ip => ip,
                 };
-                let place = self.hint.replace("{host}", &host.to_string());
-                place.replace("{port}", &at.port().to_string())
+                hint.replace("{host}", &host.to_string()).replace("{port}", &at.port().to_string())
             };
             self.server.listen(address, &hint, handler).await
         })

@@ -25,6 +25,7 @@ use crate::{
 /// What arrives goes to standard output, byte for byte; only on a terminal is escaped what could steer it. Everything else goes to
 /// standard error. A conversation ends with quit, exit, q or the end of the input (Ctrl-D).
 #[derive(Debug, Args)]
+#[command(after_help = sentence::EXIT_CODES)]
 pub(crate) struct Talk {
     #[command(flatten)]
     server: ClientArgs,

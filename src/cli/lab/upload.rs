@@ -16,6 +16,7 @@ use crate::{
 
 /// Send a file and print what the server says about it
 #[derive(Debug, Args)]
+#[command(after_help = sentence::EXIT_CODES)]
 pub(crate) struct Upload {
     #[command(flatten)]
     server: ClientArgs,

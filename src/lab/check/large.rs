@@ -12,6 +12,12 @@ use crate::lab::{Connection, PeerError};
 /// How much is read at once.
 const PIECE_BYTES: usize = 64 << 10;
 
+/// An answer of so many times the message, and then some, is one that does not end.
+const ANSWER_TIMES_MAX: usize = 32;
+
+/// What comes on top of that.
+const ANSWER_MORE: usize = 1 << 20;
+
 /// What came back for the large message.
 #[derive(Debug)]
 pub(super) struct Returned {
@@ -23,7 +29,7 @@ pub(super) struct Returned {
     pub(super) is_unchanged: bool,
 }
 
-/// Sends `message` and the end, and reads until the other side has ended too or pauses.
+/// Sends `message` and the end, and reads until the other side has ended too or pauses, or has sent much more than any answer.
 ///
 /// # Errors
 /// [`PeerError::Closed`] when it ends before it has taken the message, or said anything.
@@ -39,7 +45,11 @@ pub(super) async fn exchange(
     let start = Instant::now();
     let mut last = start;
     let mut is_ended = false;
+    let bytes_max = message.len().saturating_mul(ANSWER_TIMES_MAX).saturating_add(ANSWER_MORE);
     loop {
+        if is_ended && bytes > bytes_max {
+            break;
+        }
         if unsent.is_empty() && !is_ended {
             is_ended = true;
             writer.shutdown().await?;
@@ -70,4 +80,24 @@ pub(super) async fn exchange(
         }
     }
     Ok(Returned { took: last - start, bytes, is_unchanged: is_unchanged && bytes == message.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::testing::pair;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_without_an_end_is_left() {
+        let (mut connection, peer) = pair(Duration::from_secs(5));
+        let (mut from_client, mut to_client) = split(peer);
+        let flood = async { while to_client.write_all(&[b'x'; 4096]).await.is_ok() {} };
+        let take = async { tokio::io::copy(&mut from_client, &mut tokio::io::sink()).await };
+        let exchange = exchange(&mut connection, &[b'm'; 1000], Duration::from_millis(500));
+        let returned = tokio::select! {
+            returned = exchange => returned.unwrap(),
+            _ = async { tokio::join!(flood, take) } => unreachable!(),
+        };
+        assert!(!returned.is_unchanged && returned.bytes > ANSWER_MORE);
+    }
 }

@@ -1,13 +1,23 @@
 //! The directory that uploads go to. A file appears under its name complete or not at all, and replaces another only when that is
 //! wanted.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use tokio::{fs::File, io::AsyncWriteExt};
 
-use super::name::{PARTIAL_PREFIX, plain_name};
+use super::{
+    name::{PARTIAL_PREFIX, plain_name},
+    stale::{self, claim},
+};
+
+/// How much is written before it is brought to the disk: a confirmation that waits for a whole file on a slow disk would come after its
+/// sender has given up, while one that waits for so much is in time.
+const UNSYNCED_BYTES_MAX: u64 = 8 << 20;
 
 /// Where uploads go and which are taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,9 +80,19 @@ pub(super) struct Partial {
     file: File,
     hash: Sha256,
     size: u64,
+    /// Bytes that a loss of power would still take.
+    unsynced: u64,
 }
 
 impl Folder {
+    /// Removes what servers that were killed have left of uploads here. Those of servers that still run are left alone.
+    ///
+    /// # Errors
+    /// What the system reports about the directory.
+    pub fn remove_stale(&self) -> io::Result<()> {
+        stale::remove(&self.directory)
+    }
+
     /// Begins an upload of `size` bytes under the name that `sent_name` is reduced to.
     ///
     /// # Errors
@@ -87,7 +107,7 @@ impl Folder {
             return Err(UploadError::Exists(name));
         }
         let open = || {
-            let place = builder().tempfile_in(&self.directory)?;
+            let place = claimed(&self.directory)?;
             let file = File::from_std(place.as_file().try_clone()?);
             Ok((place, file))
         };
@@ -100,7 +120,19 @@ impl Folder {
             file,
             hash: Sha256::new(),
             size: 0,
+            unsynced: 0,
         })
+    }
+}
+
+/// A file for an upload under way, marked as one.
+fn claimed(directory: &Path) -> io::Result<NamedTempFile> {
+    loop {
+        let place = builder().tempfile_in(directory)?;
+        // Between the two steps a server that starts in the same directory can take it for one that nobody wants.
+        if claim(place.as_file())? {
+            return Ok(place);
+        }
     }
 }
 
@@ -121,26 +153,51 @@ impl Partial {
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
         self.hash.update(bytes);
         self.size += bytes.len() as u64;
-        self.file.write_all(bytes).await.map_err(|source| disk(&self.name, source))
+        self.unsynced += bytes.len() as u64;
+        let write = async {
+            self.file.write_all(bytes).await?;
+            if self.unsynced >= UNSYNCED_BYTES_MAX {
+                self.unsynced = 0;
+                self.file.flush().await?;
+                self.file.sync_data().await?;
+            }
+            Ok(())
+        };
+        write.await.map_err(|source| disk(&self.name, source))
     }
 
-    /// Gives the complete file its name.
+    /// Gives the complete file its name. It is on the disk then, with its name where the system can say so.
     ///
     /// # Errors
     /// [`UploadError::Exists`] when another upload was faster, [`UploadError::Disk`].
     pub(super) async fn publish(mut self) -> Result<Stored, UploadError> {
-        self.file.flush().await.map_err(|source| disk(&self.name, source))?;
+        let sync = async {
+            self.file.flush().await?;
+            self.file.sync_all().await
+        };
+        sync.await.map_err(|source| disk(&self.name, source))?;
         drop(self.file);
         let target = self.directory.join(&self.name);
         let published =
             if self.overwrite { self.place.persist(&target) } else { self.place.persist_noclobber(&target) };
         match published {
-            Ok(_) => Ok(Stored { name: self.name, size: self.size, sha256: hex(&self.hash.finalize()) }),
+            Ok(_) => {
+                sync_directory(self.directory).await;
+                Ok(Stored { name: self.name, size: self.size, sha256: hex(&self.hash.finalize()) })
+            }
             Err(error) if !self.overwrite && error.error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(UploadError::Exists(self.name))
             }
             Err(error) => Err(disk(&self.name, error.error)),
         }
+    }
+}
+
+/// Brings a new name in `directory` to the disk, where a directory can be opened for that. The file is under its name already, and some
+/// file systems cannot do this, so a failure is no reason to tell its sender that it is not there.
+async fn sync_directory(directory: PathBuf) {
+    if cfg!(unix) {
+        let _ = tokio::task::spawn_blocking(move || std::fs::File::open(directory)?.sync_all()).await;
     }
 }
 

@@ -6,6 +6,7 @@
 mod folder;
 mod inbound;
 mod name;
+mod stale;
 
 use tracing::info;
 

@@ -13,6 +13,7 @@ use super::{
     Network,
     line::Line,
     pump::{Broken, pump},
+    traffic::Traffic,
 };
 
 /// How the joining ended.
@@ -20,6 +21,8 @@ use super::{
 pub enum Carried {
     /// Both directions were brought to their ends.
     ToTheEnd,
+    /// It was to stop, and nothing was on the way any more.
+    Stopped,
     /// The network's `drop_after`, this long, is over.
     Dropped(Duration),
     /// One of the streams failed.
@@ -27,7 +30,8 @@ pub enum Carried {
 }
 
 /// Takes the bytes of `a` to `b` and those of `b` to `a`, through `network`. When `b_is_gone` completes, `b` takes nothing any
-/// more: what it has said is still brought to `a`, then that was all.
+/// more: what it has said is still brought to `a`, then that was all. When `stop` completes, it ends as soon as nothing is on the way and
+/// nothing follows.
 ///
 /// The end of one direction leaves the other as it is; a failure ends both at once.
 pub async fn carry<A, B>(
@@ -35,12 +39,14 @@ pub async fn carry<A, B>(
     a: &mut A,
     b: &mut B,
     b_is_gone: impl Future<Output = ()>,
+    stop: impl Future<Output = ()>,
 ) -> Carried
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
     let now = Instant::now();
+    let traffic = Traffic::default();
     let (a_reader, a_writer) = split(a);
     let (b_reader, b_writer) = split(b);
     let there = async {
@@ -48,10 +54,10 @@ where
             // In this order: a `b` that is gone must not pass for one that failed.
             biased;
             () = b_is_gone => Ok(()),
-            result = pump(a_reader, b_writer, Line::new(network, now)) => result,
+            result = pump(a_reader, b_writer, Line::new(network, now), &traffic) => result,
         }
     };
-    let back = pump(b_reader, a_writer, Line::new(network, now));
+    let back = pump(b_reader, a_writer, Line::new(network, now), &traffic);
     let drop = async {
         match network.drop_after {
             Some(time) => {
@@ -67,6 +73,10 @@ where
             Err(Broken::Reader(error) | Broken::Writer(error)) => Carried::Broken(error),
         },
         time = drop => Carried::Dropped(time),
+        () = async {
+            stop.await;
+            traffic.rests().await;
+        } => Carried::Stopped,
     }
 }
 
@@ -89,7 +99,7 @@ mod tests {
     fn ends(network: Network) -> (DuplexStream, DuplexStream) {
         let (near, mut a) = duplex(1 << 20);
         let (mut b, far) = duplex(1 << 20);
-        tokio::spawn(async move { carry(&network, &mut a, &mut b, pending()).await });
+        tokio::spawn(async move { carry(&network, &mut a, &mut b, pending(), pending()).await });
         (near, far)
     }
 
@@ -168,7 +178,7 @@ mod tests {
             pending::<()>().await;
         };
         tokio::select! {
-            carried = carry(&network, &mut a, &mut b, pending()) => assert!(matches!(carried, Carried::Dropped(_))),
+            carried = carry(&network, &mut a, &mut b, pending(), pending()) => assert!(matches!(carried, Carried::Dropped(_))),
             () = talk => unreachable!(),
         }
         assert_eq!(start.elapsed().as_secs(), 10);
@@ -186,7 +196,7 @@ mod tests {
         near.write_all(b"too late").await.unwrap();
         far.write_all(b"goodbye").await.unwrap();
         drop(far);
-        let carried = carry(&network, &mut a, &mut b, async {}).await;
+        let carried = carry(&network, &mut a, &mut b, async {}, pending()).await;
         assert!(matches!(carried, Carried::ToTheEnd), "{carried:?}");
         assert_eq!(receive(&mut near, 7).await, b"goodbye");
     }
@@ -204,10 +214,32 @@ mod tests {
             }
         };
         tokio::select! {
-            _ = carry(&network, &mut a, &mut b, pending()) => unreachable!(),
+            _ = carry(&network, &mut a, &mut b, pending(), pending()) => unreachable!(),
             () = flood => unreachable!(),
             () = sleep(Duration::from_secs(60)) => {}
         }
         assert!(sent <= network.in_flight_max() + (4 << 10), "{sent} bytes were taken");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_waits_for_what_is_on_the_way_and_its_answer_and_no_longer() {
+        let network = Network { delay: Duration::from_secs(1), ..Network::default() };
+        let (mut near, mut a) = duplex(64);
+        let (mut b, mut far) = duplex(64);
+        let start = Instant::now();
+        near.write_all(b"ping").await.unwrap();
+        let answer = async {
+            assert_eq!(receive(&mut far, 4).await, b"ping");
+            far.write_all(b"pong").await.unwrap();
+            assert_eq!(receive(&mut near, 4).await, b"pong");
+            start.elapsed()
+        };
+        let (carried, answered) = tokio::join!(
+            carry(&network, &mut a, &mut b, pending(), sleep(Duration::from_millis(500))),
+            answer
+        );
+        assert!(matches!(carried, Carried::Stopped), "{carried:?}");
+        assert_eq!(answered.as_secs(), 2);
+        assert!(start.elapsed() < Duration::from_millis(2300), "{:?}", start.elapsed());
     }
 }

@@ -76,14 +76,16 @@ impl Line {
         self.pieces.front().map(|piece| (piece.due, piece.bytes.get(piece.taken..).unwrap_or_default()))
     }
 
-    /// Takes `n` bytes of the next piece out.
-    pub(super) fn take(&mut self, n: usize) {
-        let Some(head) = self.pieces.front_mut() else { return };
+    /// Takes `n` bytes of the next piece out; `true` when that was all of it.
+    pub(super) fn take(&mut self, n: usize) -> bool {
+        let Some(head) = self.pieces.front_mut() else { return false };
         head.taken += n;
-        if head.taken >= head.bytes.len() {
+        let is_out = head.taken >= head.bytes.len();
+        if is_out {
             self.held = self.held.saturating_sub(head.bytes.len() + PIECE_COST);
             self.pieces.pop_front();
         }
+        is_out
     }
 }
 

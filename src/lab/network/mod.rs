@@ -10,6 +10,7 @@ mod carry;
 mod line;
 mod pump;
 mod random;
+mod traffic;
 
 use std::time::Duration;
 

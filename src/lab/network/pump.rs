@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::line::Line;
+use super::{line::Line, traffic::Traffic};
 
 /// How long a receiver may take no byte at all before the connection is given up.
 const STALL_LIMIT: Duration = Duration::from_secs(300);
@@ -19,11 +19,12 @@ pub(super) enum Broken {
     Writer(io::Error),
 }
 
-/// Takes everything from `reader` to `writer`, its end included.
+/// Takes everything from `reader` to `writer`, its end included, and counts it in `traffic`.
 pub(super) async fn pump(
     mut reader: impl AsyncRead + Unpin,
     mut writer: impl AsyncWrite + Unpin,
     mut line: Line,
+    traffic: &Traffic,
 ) -> Result<(), Broken> {
     let mut buffer = vec![0; line.piece_max()];
     let mut is_open = true;
@@ -34,10 +35,16 @@ pub(super) async fn pump(
                 let n = read.map_err(Broken::Reader)?;
                 is_open = n > 0;
                 line.put(Instant::now(), &buffer[..n]);
+                traffic.put();
             }
             taken = deliver(&mut writer, &line) => match taken.map_err(Broken::Writer)? {
-                0 => return Ok(()),
-                n => line.take(n),
+                0 => {
+                    traffic.brought();
+                    return Ok(());
+                }
+                n => if line.take(n) {
+                    traffic.brought();
+                },
             },
         }
     }

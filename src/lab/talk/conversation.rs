@@ -49,6 +49,8 @@ pub async fn converse<W: Write, P: Write>(
     let mut unsent = Vec::new();
     let mut is_unanswered = false;
     let mut turn = Turn::AskAt(Instant::now());
+    // When a line is asked for although something still arrives, and when the conversation ends although it does.
+    let (mut ask_at, mut end_at) = (None, None);
     loop {
         tokio::select! {
             read = reader.read(&mut buffer) => match read.map_err(PeerError::from)? {
@@ -60,10 +62,18 @@ pub async fn converse<W: Write, P: Write>(
                 n => {
                     screen.show(&buffer[..n]).map_err(ClientError::Output)?;
                     is_unanswered = false;
+                    let now = Instant::now();
                     turn = match turn {
-                        Turn::Ending(_) => Turn::Ending(Instant::now() + conversation.pause),
+                        Turn::Ending(_) => {
+                            let at = now + conversation.pause;
+                            Turn::Ending(end_at.map_or(at, |end: Instant| end.min(at)))
+                        }
                         Turn::Sending(_) => turn,
-                        Turn::Asking | Turn::AskAt(_) => Turn::AskAt(Instant::now() + SETTLE),
+                        Turn::Asking | Turn::AskAt(_) => {
+                            // A server that never rests does not keep anyone from saying something.
+                            let at_the_latest = *ask_at.get_or_insert(now + conversation.pause.max(SETTLE));
+                            Turn::AskAt((now + SETTLE).min(at_the_latest))
+                        }
                     };
                 }
             },
@@ -73,6 +83,7 @@ pub async fn converse<W: Write, P: Write>(
                     unsent.drain(..n);
                     turn = if unsent.is_empty() {
                         is_unanswered = true;
+                        ask_at = None;
                         Turn::AskAt(Instant::now() + conversation.pause)
                     } else {
                         Turn::Sending(Instant::now() + patience)
@@ -90,14 +101,18 @@ pub async fn converse<W: Write, P: Write>(
                     };
                 }
                 ended => {
+                    let is_word = matches!(ended, Some(Input::Line(_)));
                     match ended {
                         Some(Input::Line(_)) => screen.answered(),
                         _ => screen.input_ended().map_err(ClientError::Output)?,
                     }
                     // The other side may be gone already; then there is nothing more to come, which the read will say.
                     let _ = writer.shutdown().await;
-                    let wait = if is_unanswered { patience } else { conversation.pause };
-                    turn = Turn::Ending(Instant::now() + wait);
+                    let (now, wait) =
+                        (Instant::now(), if is_unanswered { patience } else { conversation.pause });
+                    // A person who has had enough is not kept by a server that never rests; a script gets all that comes.
+                    end_at = (is_word || screen.asks_someone()).then_some(now + patience);
+                    turn = Turn::Ending(now + wait);
                 }
             },
             () = turn.is_over() => match turn {
@@ -105,6 +120,7 @@ pub async fn converse<W: Write, P: Write>(
                 Turn::Sending(_) => return Err(PeerError::Stalled(patience).into()),
                 Turn::Asking | Turn::AskAt(_) => {
                     screen.ask().map_err(ClientError::Output)?;
+                    ask_at = None;
                     turn = Turn::Asking;
                 }
             },
@@ -248,5 +264,39 @@ mod tests {
         })
         .await;
         assert!(matches!(result, Err(ClientError::Peer(PeerError::Stalled(_)))), "{result:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_rests_keeps_nobody_from_speaking_and_leaving() {
+        let patience = Duration::from_secs(5);
+        let (mut connection, peer) = pair(patience);
+        let (sender, mut lines) = mpsc::channel(4);
+        for line in ["hello", "quit"] {
+            sender.send(Input::Line(line.into())).await.unwrap();
+        }
+        let conversation = Conversation { pause: Duration::from_millis(500), line_end: b"" };
+        let mut shown = Vec::new();
+        let mut screen: Screen<_, Vec<u8>> = Screen::new(&mut shown, false);
+        let (mut from_client, mut to_client) = split(peer);
+        let chatter = async {
+            while to_client.write_all(b".").await.is_ok() {
+                sleep_until(Instant::now() + Duration::from_millis(10)).await;
+            }
+        };
+        let heard = async {
+            let mut heard = Vec::new();
+            from_client.read_to_end(&mut heard).await.unwrap();
+            heard
+        };
+        let start = Instant::now();
+        let held =
+            async { tokio::join!(converse(&mut connection, &mut lines, &conversation, &mut screen), heard) };
+        let (held, heard) = tokio::select! {
+            both = held => both,
+            () = chatter => unreachable!(),
+        };
+        held.unwrap();
+        assert_eq!(heard, b"hello");
+        assert!(start.elapsed() < patience + Duration::from_secs(2), "{:?}", start.elapsed());
     }
 }

@@ -35,6 +35,11 @@ impl<W: Write, P: Write> Screen<W, P> {
         self
     }
 
+    /// Whether a person is asked for each line.
+    pub fn asks_someone(&self) -> bool {
+        self.prompt.is_some()
+    }
+
     /// Shows what has arrived.
     ///
     /// # Errors

@@ -13,23 +13,38 @@ mod process;
 mod program;
 mod server;
 mod socket;
+mod tunnel;
 
 pub use bystanders::beside_bystanders;
 pub use lab::{LabServer, PythonServer, run_python};
 #[cfg(target_os = "linux")]
 pub use netns::Machines;
 pub use process::{Process, eventually};
-pub use program::{command, is_windows, python, relay};
+pub use program::{command, is_windows, is_wine, python, relay};
 #[cfg(target_os = "linux")]
 pub use program::{file, is_native};
 pub use server::{Relay, addresses, announced};
 pub use socket::{Socket, frame};
+pub use tunnel::{Exposer, Forwarder, Service, echo, expose_command, free_ports, public_relay, service};
 
 use std::{sync::LazyLock, time::Duration};
 
 /// How many times longer than usual things may take: `RELAY_TEST_PATIENCE`, for slow emulators.
 pub fn patience() -> u32 {
     std::env::var("RELAY_TEST_PATIENCE").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1)
+}
+
+/// For a test that this machine or the runner of the program cannot run: says so, and adds a line to the file that
+/// `RELAY_TEST_NOT_RUN` names, so that whoever runs the suite does not take it for passed.
+pub fn not_run(why: &str) {
+    use std::io::Write;
+    println!("not run: {why}");
+    let Some(list) = std::env::var_os("RELAY_TEST_NOT_RUN") else { return };
+    let thread = std::thread::current();
+    let line = format!("{}: {why}\n", thread.name().unwrap_or("?"));
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(list).unwrap();
+    // In one piece: other tests do the same at this moment.
+    file.write_all(line.as_bytes()).unwrap();
 }
 
 /// `n` bytes in which every position can be told from its neighbours.

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::{Process, Relay, Socket, announced, command, is_native, linux::is_root};
+use super::{Process, Relay, Socket, announced, command, is_native, linux::is_root, not_run};
 
 /// The address of the machine at the near end, where the relay is to run.
 const NEAR: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
@@ -29,7 +29,7 @@ impl Machines {
     pub fn new() -> Option<Self> {
         let has_ip = Command::new("ip").arg("-V").output().is_ok_and(|output| output.status.success());
         if !(is_native() && is_root() && has_ip) {
-            println!("not run: needs the native program, root and `ip`");
+            not_run("needs the native program, root and `ip`");
             return None;
         }
         static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -38,7 +38,7 @@ impl Machines {
         let (near, far) = (&machines.near, &machines.far);
         let made = Command::new("ip").args(["netns", "add", near]).output().unwrap();
         if !made.status.success() {
-            println!("not run: no network namespaces here: {}", String::from_utf8_lossy(&made.stderr));
+            not_run(&format!("no network namespaces here: {}", String::from_utf8_lossy(&made.stderr).trim()));
             return None;
         }
         ip(&format!("netns add {far}"));
@@ -55,15 +55,12 @@ impl Machines {
     pub fn relay(&self, options: &[&str]) -> Relay {
         let listen = format!("{NEAR}:0");
         let relay = command(["serve", "--listen", &listen].iter().chain(options));
-        let mut wrapped = Command::new("ip");
-        wrapped.args(["netns", "exec", &self.near]).arg(relay.get_program()).args(relay.get_args());
-        for (name, value) in relay.get_envs() {
-            match value {
-                Some(value) => wrapped.env(name, value),
-                None => wrapped.env_remove(name),
-            };
-        }
-        Relay::from_process(Process::spawn(wrapped), announced)
+        Relay::from_process(Process::spawn(inside(&self.near, &relay)), announced)
+    }
+
+    /// A program on the far machine.
+    pub fn spawn_far(&self, command: &Command) -> Process {
+        Process::spawn(inside(&self.far, command))
     }
 
     /// A connection from the near machine.
@@ -74,6 +71,11 @@ impl Machines {
     /// A connection from the far machine.
     pub fn connect_far(&self, address: SocketAddr) -> Socket {
         connect(self.far.clone(), address)
+    }
+
+    /// The cable is whole again.
+    pub fn mend_the_cable(&self) {
+        ip(&format!("-n {} link set cable up", self.far));
     }
 
     /// From now on the far machine is gone: it neither answers nor resets anything.
@@ -88,6 +90,19 @@ impl Drop for Machines {
             let _ = Command::new("ip").args(["netns", "delete", name]).output();
         }
     }
+}
+
+/// The command, to be run in a namespace.
+fn inside(namespace: &str, command: &Command) -> Command {
+    let mut wrapped = Command::new("ip");
+    wrapped.args(["netns", "exec", namespace]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    wrapped
 }
 
 fn ip(arguments: &str) {

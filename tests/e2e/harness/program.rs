@@ -18,6 +18,13 @@ pub fn is_windows() -> bool {
     file().extension() == Some(OsStr::new("exe"))
 }
 
+/// Whether the program runs under wine, which is not Windows in everything: its sockets do not show every failure.
+pub fn is_wine() -> bool {
+    let runner = std::env::var("RELAY_RUNNER").unwrap_or_default();
+    let name = runner.split_whitespace().next().and_then(|word| word.rsplit('/').next());
+    name.is_some_and(|name| name.starts_with("wine"))
+}
+
 /// Whether the program runs on this Linux itself, so that `/proc`, signals and limits mean the program and not its runner.
 #[cfg(target_os = "linux")]
 pub fn is_native() -> bool {
@@ -37,7 +44,7 @@ pub fn command<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
         None => Command::new(file()),
     };
     // What the person who runs the tests has set must not reach the program.
-    for variable in ["RELAY_ADDR", "RELAY_TOKEN", "RELAY_LOG"] {
+    for variable in ["RELAY_ADDR", "RELAY_TOKEN", "RELAY_OWNER", "RELAY_LOG"] {
         command.env_remove(variable);
     }
     command.args(args);
@@ -56,6 +63,6 @@ pub fn python<A: AsRef<OsStr>>(script: &str, args: impl IntoIterator<Item = A>) 
     let interpreter = if cfg!(windows) { "python" } else { "python3" };
     let mut command = Command::new(std::env::var_os("RELAY_PYTHON").unwrap_or_else(|| interpreter.into()));
     command.arg("-u").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script)).args(args);
-    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env_remove("RELAY_TOKEN").env_remove("RELAY_OWNER");
     command
 }

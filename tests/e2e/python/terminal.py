@@ -4,6 +4,7 @@ import os
 import pty
 import select
 import sys
+import termios
 import time
 
 DEADLINE = 20
@@ -100,4 +101,19 @@ def progress(program, port):
         os.remove(source)
 
 
-{"editing": editing, "progress": progress}[sys.argv[1]](sys.argv[2], sys.argv[3])
+def ended(program, port):
+    terminal = Terminal(program, "connect", "127.0.0.1", port, "typist")
+    terminal.expect(b"Command > ")
+    raw = termios.tcgetattr(terminal.file)
+    assert not raw[3] & termios.ICANON, "the line editor has the terminal"
+    terminal.type(b"half a com")
+    terminal.expect(b"half a com")
+    print("waiting", flush=True)
+    terminal.expect(b"ended the connection")
+    code = os.waitstatus_to_exitcode(os.waitpid(terminal.pid, 0)[1])
+    modes = termios.tcgetattr(terminal.file)
+    assert code == 1, code
+    assert modes[3] & termios.ICANON and modes[3] & termios.ECHO and modes[0] & termios.ICRNL, modes
+
+
+{"editing": editing, "progress": progress, "ended": ended}[sys.argv[1]](sys.argv[2], sys.argv[3])

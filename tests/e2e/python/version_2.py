@@ -8,7 +8,7 @@ import os
 
 import support
 from support import DEADLINE, Plain, check, ended, expect, in_background, raw, session
-from relay_client import Disconnected, ErrorReply, SessionClient, TooLarge, retry
+from relay_client import Disconnected, ErrorReply, SessionClient, TokenNeeded, TooLarge, retry
 from relay_wire import CONTROL_BYTES_MAX, Pong, Undeliverable, Welcome, encode_frame
 
 
@@ -37,6 +37,25 @@ def a_hello_is_answered_with_the_limits_of_the_relay():
         check(a.max_message, 2000)
     with Plain(_control({"hello": 2, "register": "device_b", "colour": ["red"]})) as b:
         check(b.expect_control(), Welcome(2000, 7.5))
+
+
+def a_token_is_proved_and_a_wrong_one_refused():
+    # The relay of this case has this token.
+    with session("device_a", token="a-token-of-sixteen-characters") as a:
+        a.send("device_a", b"self")
+        expect(a, ("device_a", b"self"))
+        os.environ["RELAY_TOKEN"] = "another-token-of-many-characters"
+        error = _refused("unauthorized", lambda: session("device_b"))
+        assert error.fatal
+        os.environ.pop("RELAY_TOKEN")
+        try:
+            session("device_b")
+        except TokenNeeded:
+            pass
+        else:
+            raise AssertionError("a session without a token")
+        reason = ended(support.relay_client.RawClient(*support.relay, "device_b", timeout=DEADLINE))
+        assert "use version 2 if the relay asks for a token" in str(reason), reason
 
 
 def messages_have_their_senders_whatever_version_they_speak():

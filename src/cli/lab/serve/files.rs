@@ -5,11 +5,7 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 use clap::Args;
 
-use super::super::{
-    network::NetworkArgs,
-    sentence,
-    server::{PatienceArgs, Place, Practice, ServerArgs},
-};
+use super::super::{sentence, server::PracticeArgs};
 use crate::{
     cli::Failure,
     lab::files::{Files, Folder},
@@ -18,9 +14,6 @@ use crate::{
 /// Take files and answer each with its size and SHA-256 [default port: 8890]
 #[derive(Debug, Args)]
 pub(crate) struct FilesServer {
-    #[command(flatten)]
-    place: Place,
-
     /// The directory for the files; it is made if there is none
     #[arg(long, value_name = "DIR")]
     into: PathBuf,
@@ -34,13 +27,7 @@ pub(crate) struct FilesServer {
     max_size: ByteSize,
 
     #[command(flatten)]
-    patience: PatienceArgs,
-
-    #[command(flatten)]
-    server: ServerArgs,
-
-    #[command(flatten)]
-    network: NetworkArgs,
+    practice: PracticeArgs,
 }
 
 /// When none is given.
@@ -48,22 +35,16 @@ const PORT: u16 = 8890;
 
 impl FilesServer {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        std::fs::create_dir_all(&self.into).map_err(|error| sentence::directory(&self.into, &error))?;
-        let service = Files {
-            folder: Folder {
+        self.practice.run(PORT, "try: relay lab upload {host} {port} FILE", || {
+            let cannot_use = |error| sentence::directory(&self.into, &error);
+            std::fs::create_dir_all(&self.into).map_err(cannot_use)?;
+            let folder = Folder {
                 directory: self.into.clone(),
                 overwrite: self.overwrite,
                 size_max: self.max_size.as_u64(),
-            },
-        };
-        Practice {
-            place: &self.place,
-            port: PORT,
-            server: &self.server,
-            patience: &self.patience,
-            network: self.network.network(),
-            hint: "try: relay lab upload {host} {port} FILE",
-        }
-        .run(Box::new(service))
+            };
+            folder.remove_stale().map_err(cannot_use)?;
+            Ok(Box::new(Files { folder }))
+        })
     }
 }

@@ -3,30 +3,18 @@
 use bytesize::ByteSize;
 use clap::Args;
 
-use super::super::{
-    network::NetworkArgs,
-    server::{PatienceArgs, Place, Practice, ServerArgs, memory_size},
-};
+use super::super::server::{PracticeArgs, TRY_TALK, memory_size};
 use crate::{cli::Failure, lab::Received};
 
 /// Answer each chunk with `Server received: ` and the chunk [default port: 8888]
 #[derive(Debug, Args)]
 pub(crate) struct ReceivedServer {
-    #[command(flatten)]
-    place: Place,
-
     /// The largest chunk; a longer message is several chunks
     #[arg(long, value_name = "SIZE", default_value = "64KiB", help_heading = "Limits")]
     max_message: ByteSize,
 
     #[command(flatten)]
-    patience: PatienceArgs,
-
-    #[command(flatten)]
-    server: ServerArgs,
-
-    #[command(flatten)]
-    network: NetworkArgs,
+    practice: PracticeArgs,
 }
 
 /// When none is given.
@@ -35,14 +23,6 @@ const PORT: u16 = 8888;
 impl ReceivedServer {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let service = Received { chunk_bytes_max: memory_size("max-message", self.max_message)? };
-        Practice {
-            place: &self.place,
-            port: PORT,
-            server: &self.server,
-            patience: &self.patience,
-            network: self.network.network(),
-            hint: "try: relay lab talk {host} {port} hello",
-        }
-        .run(Box::new(service))
+        self.practice.run(PORT, TRY_TALK, || Ok(Box::new(service)))
     }
 }

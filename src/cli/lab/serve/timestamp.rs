@@ -3,10 +3,7 @@
 use bytesize::ByteSize;
 use clap::Args;
 
-use super::super::{
-    network::NetworkArgs,
-    server::{PatienceArgs, Place, Practice, ServerArgs, memory_size},
-};
+use super::super::server::{PracticeArgs, TRY_TALK, memory_size};
 use crate::{
     cli::{Failure, values::Span},
     lab::Timestamp,
@@ -15,9 +12,6 @@ use crate::{
 /// Answer one message with the local time and the message, then close [default port: 8080]
 #[derive(Debug, Args)]
 pub(crate) struct TimestampServer {
-    #[command(flatten)]
-    place: Place,
-
     /// The longest message; what follows it is not answered
     #[arg(long, value_name = "SIZE", default_value = "1MiB", help_heading = "Limits")]
     max_message: ByteSize,
@@ -27,13 +21,7 @@ pub(crate) struct TimestampServer {
     pause: Span,
 
     #[command(flatten)]
-    patience: PatienceArgs,
-
-    #[command(flatten)]
-    server: ServerArgs,
-
-    #[command(flatten)]
-    network: NetworkArgs,
+    practice: PracticeArgs,
 }
 
 /// When none is given.
@@ -45,14 +33,6 @@ impl TimestampServer {
             message_bytes_max: memory_size("max-message", self.max_message)?,
             pause: self.pause.0,
         };
-        Practice {
-            place: &self.place,
-            port: PORT,
-            server: &self.server,
-            patience: &self.patience,
-            network: self.network.network(),
-            hint: "try: relay lab talk {host} {port} hello",
-        }
-        .run(Box::new(service))
+        self.practice.run(PORT, TRY_TALK, || Ok(Box::new(service)))
     }
 }

@@ -1,35 +1,88 @@
 //! `relay serve`: runs the relay.
 
+mod file;
+#[cfg(unix)]
+mod reload;
+mod settings;
+
 use std::{
+    io::{Write, stdout},
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
-    num::NonZeroUsize,
+    num::{NonZeroU32, NonZeroUsize},
+    ops::RangeInclusive,
+    path::PathBuf,
     time::Duration,
 };
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 
+use self::settings::Settings;
 use super::{
     Failure,
     log::{LogArgs, LogFormat},
-    runtime,
-    values::{Span, listen_address},
+    runtime::{self, aside},
+    values::{Span, listen_address, port_range},
 };
 use crate::{
-    net::{Keepalive, SocketOptions, stop_signal},
-    relay::{Config, Delivery, Relay},
+    net::{Keepalive, stop_signal},
+    relay::{AddressRange, Config, Delivery, Limits, Policy, PublicPorts, Relay},
 };
 
 /// Run the relay
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
+    /// TOML file with any of these options under the same names, tokens and rules; SIGHUP reads it again
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Only check the options and the file, and print what would be used
+    #[arg(long)]
+    check: bool,
+
     /// Where to listen: an address and a port, or a port alone; may be repeated, port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8080", value_parser = listen_address)]
     listen: Vec<SocketAddr>,
 
+    /// Ports of this machine that services may be reached on, such as 9000-9099; none unless named here
+    #[arg(long, value_name = "LO-HI", value_parser = port_range)]
+    public_ports: Option<RangeInclusive<u16>>,
+
     /// What version 1 clients receive: the payload alone, or SENDER|LENGTH|PAYLOAD
     #[arg(long, value_enum, default_value = "raw")]
     delivery: DeliveryArg,
+
+    /// File with the token that version 2 clients have to prove [env: RELAY_TOKEN, the token itself]
+    #[arg(long, value_name = "FILE", help_heading = "Access")]
+    token_file: Option<PathBuf>,
+
+    /// Let version 1 clients in without a token
+    #[arg(long, help_heading = "Access")]
+    allow_v1: bool,
+
+    /// Addresses to take connections from, such as 10.0.0.0/8; may be repeated [default: all]
+    #[arg(long, value_name = "RANGE", help_heading = "Access")]
+    allow: Vec<AddressRange>,
+
+    /// Addresses to take none from, even if allowed; may be repeated
+    #[arg(long, value_name = "RANGE", help_heading = "Access")]
+    deny: Vec<AddressRange>,
+
+    /// Connections at the same time [default: as many as the system has room for]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    max_connections: Option<NonZeroU32>,
+
+    /// Connections from one address, or one /64 network of IPv6 [default: no limit]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    max_connections_per_address: Option<NonZeroU32>,
+
+    /// New connections from one address each second; as many may come at once [default: no limit]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    new_connections_per_second: Option<NonZeroU32>,
+
+    /// Streams of one service at the same time, and visitors that wait for one [default: no limit]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    max_streams_per_service: Option<NonZeroU32>,
 
     /// How long a new connection may take to register
     #[arg(long, value_name = "TIME", default_value = "3s", help_heading = "Deadlines")]
@@ -43,6 +96,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", default_value = "10s", help_heading = "Deadlines")]
     write_timeout: Span,
 
+    /// How long a visitor waits for the service it wants to answer
+    #[arg(long, value_name = "TIME", default_value = "10s", help_heading = "Deadlines")]
+    open_timeout: Span,
+
     /// How long a stopping relay waits for its queues to empty
     #[arg(long, value_name = "TIME", default_value = "5s", help_heading = "Deadlines")]
     drain_timeout: Span,
@@ -55,12 +112,12 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", default_value = "3s", help_heading = "Deadlines")]
     keepalive_interval: Span,
 
-    /// Unanswered questions after which the client is gone (Linux goes by --user-timeout if there is one)
+    /// Unanswered questions after which the client is gone
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=100),
         help_heading = "Deadlines")]
     keepalive_probes: u32,
 
-    /// How long sent data and those questions may stay unanswered (Linux); 0s: as long as the system likes
+    /// How long a client's system may leave sent data unacknowledged (Linux); 0s: as long as this one likes
     #[arg(long, value_name = "TIME", default_value = "14s", help_heading = "Deadlines")]
     user_timeout: Span,
 
@@ -112,24 +169,52 @@ enum DeliveryArg {
 
 impl Serve {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        self.log.install();
-        let config = self.config()?;
+        let settings = aside(|| Settings::read(self.config.as_deref()))?;
+        let serve = &settings.serve;
+        let config = serve.settled()?;
+        let policy = settings.policy()?;
+        if serve.check {
+            // Whoever closed standard output does not want to know.
+            let _ = stdout().write_all(settings.show(&policy).as_bytes());
+            return Ok(());
+        }
+        serve.log.install();
+        Settings::warn_of_short_tokens(&policy);
         // A relay has a descriptor for each client; the usual soft limit of 1,024 is meant for other programs.
         crate::net::raise_descriptor_limit();
-        runtime::block_on_workers(self.workers, async {
+        let (workers, format) = (serve.workers, serve.log.format());
+        runtime::block_on_workers(workers, async move {
             let stop = stop_signal().map_err(|e| Failure::new(format!("cannot wait for signals: {e}.")))?;
-            let relay = Relay::bind(config).map_err(|error| Failure::new(error.to_string()))?;
+            let relay = Relay::bind(config, policy).map_err(|error| Failure::new(error.to_string()))?;
             let addresses =
                 relay.local_addresses().map_err(|e| Failure::new(format!("cannot listen: {e}.")))?;
+            // A relay without a file has nothing to read again, and ends with its terminal.
+            #[cfg(unix)]
+            if settings.serve.config.is_some() || settings.serve.token_file.is_some() {
+                tokio::spawn(reload::at_hangup(settings, relay.control())?);
+            }
             for address in addresses {
-                announce(address, self.log.format());
+                announce(address, format);
             }
             relay.run(stop).await;
             Ok(())
         })
     }
 
-    fn config(&self) -> Result<Config, Failure> {
+    /// Puts what the options say about access and limits into the policy.
+    fn limit(&self, policy: &mut Policy) {
+        policy.allow_v1 = self.allow_v1;
+        policy.allow = self.allow.clone();
+        policy.deny = self.deny.clone();
+        policy.limits = Limits {
+            connections_max: self.max_connections,
+            connections_per_address_max: self.max_connections_per_address,
+            new_connections_per_second_max: self.new_connections_per_second,
+            streams_per_service_max: self.max_streams_per_service,
+        };
+    }
+
+    fn settled(&self) -> Result<Config, Failure> {
         let at_least = |name: &str, size: ByteSize, least: u64| {
             let bytes = usize::try_from(size.as_u64()).ok().filter(|bytes| *bytes as u64 >= least);
             bytes.ok_or_else(|| Failure::usage(format!("--{name} is to be at least {least} bytes.")))
@@ -162,10 +247,13 @@ impl Serve {
             // A header and something behind it.
             read_bytes: at_least("read-buffer", self.read_buffer, 8 << 10)?,
             spin: self.spin.0,
-            socket: SocketOptions {
-                keepalive,
-                user_timeout: (!self.user_timeout.0.is_zero()).then_some(self.user_timeout.0),
-            },
+            open_timeout: positive("open-timeout", self.open_timeout)?,
+            public_ports: self.public_ports.clone().map(|range| PublicPorts {
+                address: self.listen.first().map_or(Ipv4Addr::UNSPECIFIED.into(), SocketAddr::ip),
+                range,
+            }),
+            keepalive,
+            user_timeout: (!self.user_timeout.0.is_zero()).then_some(self.user_timeout.0),
         })
     }
 }
@@ -182,7 +270,7 @@ fn announce(address: SocketAddr, format: LogFormat) {
         }
     };
     // Whoever closed standard output does not want to know.
-    let _ = std::io::Write::write_all(&mut std::io::stdout(), format!("{line}\n").as_bytes());
+    let _ = stdout().write_all(format!("{line}\n").as_bytes());
 }
 
 /// An address that other machines can use: of `0.0.0.0`, the one this machine has on the network that leads outside.

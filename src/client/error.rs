@@ -1,0 +1,48 @@
+//! What can become of a link.
+
+use std::{io, time::Duration};
+
+use crate::{
+    net::DialError,
+    wire::{DecodeError, ErrorCode},
+};
+
+/// Why there is no link, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// No connection.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The relay did not answer the hello in time.
+    #[error("the relay did not answer; does it speak version 2 of the protocol?")]
+    NoAnswer,
+    /// The relay asks for a token and the client has none.
+    #[error("the relay asks for a token")]
+    NoToken,
+    /// The relay refused or ended the session and said why.
+    #[error("the relay refused: {message}")]
+    Refused {
+        /// What programs go by.
+        code: ErrorCode,
+        /// What people read.
+        message: String,
+    },
+    /// The relay ended the connection.
+    #[error("the relay ended the connection")]
+    Ended,
+    /// The relay stops; when to come back.
+    #[error("the relay is being stopped")]
+    Closing(Duration),
+    /// The relay no longer answers.
+    #[error("the relay no longer answers")]
+    Dead,
+    /// The relay has not taken what was sent, and said nothing, for two minutes.
+    #[error("the relay does not take what was sent")]
+    HeldBack,
+    /// What the relay sent cannot be understood.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The connection broke.
+    #[error("the connection to the relay broke: {0}")]
+    Io(#[from] io::Error),
+}

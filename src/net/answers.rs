@@ -1,0 +1,57 @@
+//! Whether the machine at the other end still answers.
+
+use tokio::net::TcpStream;
+
+/// What the system knows of the answers to what it has sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// Everything sent was acknowledged.
+    All,
+    /// Something is on its way, or waits for a reader that takes its time: its system answers.
+    Awaited,
+    /// The system is sending again what is not acknowledged, or asks in vain whether a full buffer has room.
+    Missing,
+}
+
+/// Asks the system about the answers of the other end's system. Linux only; elsewhere nothing is known, and the system's own limit on
+/// retransmissions stands.
+///
+/// `TCP_USER_TIMEOUT` would end a connection without answers by itself, but it counts a reader that takes its time as one that is gone.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub fn answers(stream: &TcpStream) -> Answers {
+    use std::os::fd::AsRawFd;
+
+    /// One question may be on its way.
+    const PROBES_MIN: u8 = 2;
+
+    // SAFETY: `tcp_info` is made of integers, for which all bits zero are a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the descriptor is open for as long as `stream` is borrowed, and the kernel writes at most `length` bytes, which is what
+    // `info` has. No crate in use wraps TCP_INFO or TIOCOUTQ.
+    let result = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &mut length,
+        )
+    };
+    let mut pending: libc::c_int = 0;
+    // SAFETY: the descriptor is open, and the kernel writes one integer: the bytes that are not acknowledged or not even sent.
+    let pending_result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut pending) };
+    if result != 0 || pending_result != 0 || pending == 0 {
+        Answers::All
+    } else if info.tcpi_probes >= PROBES_MIN || (info.tcpi_unacked > 0 && info.tcpi_retransmits > 0) {
+        Answers::Missing
+    } else {
+        Answers::Awaited
+    }
+}
+
+/// Asks the system about the answers of the other end's system: it does not say here.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub fn answers(_: &TcpStream) -> Answers {
+    Answers::All
+}

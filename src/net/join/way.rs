@@ -1,0 +1,189 @@
+//! One direction of a join.
+
+use std::{
+    cell::RefCell,
+    io,
+    net::Shutdown,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use super::pipe::Pipe;
+
+/// What is read at once when copying. One buffer serves all streams of a thread.
+const COPY_BYTES: usize = 64 << 10;
+
+/// A read of this size tells of bulk; so many in a row make it worth a pipe.
+const BULK_READ_BYTES: usize = 32 << 10;
+const BULK_READS: u8 = 2;
+
+/// Below this many bytes at once a pipe costs more than it saves.
+const PIPE_BYTES_MIN: usize = 16 << 10;
+
+/// Reads of one direction before the other, and other streams, have their turn.
+const READS_PER_TURN: u32 = 16;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One direction: from where it is read to where it is written.
+#[derive(Debug)]
+pub(super) struct Way {
+    /// Nothing while the stream rests, and then a pointer is all the memory it takes: thousands of streams may rest.
+    held: Option<Box<Held>>,
+    carried: u64,
+    /// Large reads in a row, up to [`BULK_READS`].
+    large_reads: u8,
+    /// Nothing more will be read.
+    ended: bool,
+    /// The end was passed on.
+    done: bool,
+}
+
+/// What a direction has in hand.
+#[derive(Debug)]
+enum Held {
+    /// Bytes that were read and not yet written, from `start` on.
+    Bytes { bytes: Vec<u8>, start: usize },
+    /// A pipe for bytes in flight; kept while there are any.
+    Pipe(Pipe),
+}
+
+impl Way {
+    /// A direction that begins with bytes received earlier.
+    pub(super) fn new(received: Vec<u8>) -> Self {
+        let held = (!received.is_empty()).then(|| Box::new(Held::Bytes { bytes: received, start: 0 }));
+        Self { held, carried: 0, large_reads: 0, ended: false, done: false }
+    }
+
+    /// Bytes written so far.
+    pub(super) fn carried(&self) -> u64 {
+        self.carried
+    }
+
+    /// Whether the end was passed on.
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Carries what can be carried now. Ready when the end was passed on, or with what broke either connection.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut TcpStream,
+        to: &mut TcpStream,
+    ) -> Poll<io::Result<()>> {
+        if self.done {
+            return Poll::Ready(Ok(()));
+        }
+        for _ in 0..READS_PER_TURN {
+            ready!(self.write(cx, to))?;
+            if self.ended {
+                SockRef::from(&*to).shutdown(Shutdown::Write)?;
+                self.done = true;
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.read(cx, from, to))?;
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Writes all that was read.
+    fn write(&mut self, cx: &mut Context<'_>, to: &mut TcpStream) -> Poll<io::Result<()>> {
+        match self.held.as_deref_mut() {
+            None => {}
+            Some(Held::Bytes { bytes, start }) => {
+                while *start < bytes.len() {
+                    let n = ready!(Pin::new(&mut *to).poll_write(cx, &bytes[*start..]))?;
+                    *start += n;
+                    self.carried += n as u64;
+                }
+                self.held = None;
+            }
+            Some(Held::Pipe(pipe)) => {
+                while !pipe.is_empty() {
+                    self.carried += ready!(pipe.drain(cx, to))? as u64;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once. Everything read before has been written.
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut TcpStream,
+        to: &mut TcpStream,
+    ) -> Poll<io::Result<()>> {
+        if self.large_reads >= BULK_READS && self.held.is_none() {
+            // Only when there is something to read: a pipe is not held while waiting.
+            ready!(from.poll_read_ready(cx))?;
+            self.held = Pipe::take().map(|pipe| Box::new(Held::Pipe(pipe)));
+        }
+        let Some(Held::Pipe(pipe)) = self.held.as_deref_mut() else { return self.copy(cx, from, to) };
+        let n = match pipe.fill(cx, from) {
+            Poll::Ready(result) => result?,
+            Poll::Pending => {
+                self.give_back_pipe();
+                return Poll::Pending;
+            }
+        };
+        self.ended = n == 0;
+        if n < PIPE_BYTES_MIN {
+            self.large_reads = 0;
+            // What is in it goes out first; the next read copies.
+            if let Poll::Ready(result) = self.write(cx, to) {
+                result?;
+                self.give_back_pipe();
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn give_back_pipe(&mut self) {
+        if let Some(Held::Pipe(pipe)) = self.held.take().map(|held| *held) {
+            pipe.give_back();
+        }
+    }
+
+    fn copy(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut TcpStream,
+        to: &mut TcpStream,
+    ) -> Poll<io::Result<()>> {
+        BUFFER.with_borrow_mut(|buffer| {
+            if buffer.is_empty() {
+                // Fresh zeroed memory: pages that no read reaches never become resident.
+                *buffer = vec![0; COPY_BYTES];
+            }
+            let mut read = ReadBuf::new(buffer);
+            ready!(Pin::new(from).poll_read(cx, &mut read))?;
+            let bytes = read.filled();
+            if bytes.is_empty() {
+                self.ended = true;
+                return Poll::Ready(Ok(()));
+            }
+            let is_large = bytes.len() >= BULK_READ_BYTES;
+            self.large_reads = if is_large { (self.large_reads + 1).min(BULK_READS) } else { 0 };
+            let written = match Pin::new(to).poll_write(cx, bytes) {
+                Poll::Ready(n) => n?,
+                Poll::Pending => 0,
+            };
+            self.carried += written as u64;
+            if written < bytes.len() {
+                self.held = Some(Box::new(Held::Bytes { bytes: bytes[written..].to_vec(), start: 0 }));
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! Why a connection is not let in, and how it is told.
+
+use std::{fmt, io, net::SocketAddr, sync::atomic::Ordering::Relaxed, time::Duration};
+
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tracing::{debug, warn};
+
+use super::Shared;
+use crate::net::ListenError;
+use crate::wire::{
+    BadName, CONTROL_BYTES_MAX, ErrorCode, ErrorNotice, FromRelay, HeaderError, Name, PROTOCOL_VERSION,
+    encode_control,
+};
+
+/// Bytes read at once of what a refused client still sends.
+const DISCARD_BYTES: usize = 1024;
+
+/// How long a refused version 2 client may take to read the reason.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why a connection is not let in.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    Late,
+    /// Version 1 cannot prove a token.
+    Version1,
+    /// The relay cannot make a challenge.
+    NoChallenge(getrandom::Error),
+    /// No proof came.
+    NoToken,
+    /// A proof of something else.
+    WrongToken,
+    /// The rules do not have it.
+    NotAllowed(Name),
+    Name(BadName),
+    Header(HeaderError),
+    TooLong(u64),
+    Json(serde_json::Error),
+    Version(u32),
+    NoRequest,
+    ManyRequests,
+    BadOwner,
+    Taken(Name),
+    NoSuchService(Name),
+    /// The service has parked no connection in time.
+    NotAnswered(Name),
+    BadKey(Name),
+    TooManyStreams,
+    NoPublicPorts,
+    /// The port, and the first and the last of those that are given away.
+    PortNotAllowed(u16, u16, u16),
+    NoPortFree(u16, u16),
+    Port(ListenError),
+    /// The system gave no random bytes.
+    NoRandomness,
+    /// The client went away first.
+    Gone(io::Error),
+}
+
+/// Tells the log, and a client that speaks version 2, why it is not let in.
+pub(super) async fn refuse(
+    shared: &Shared,
+    refusal: Refusal,
+    stream: Option<TcpStream>,
+    address: SocketAddr,
+    speaks_version_2: bool,
+) {
+    shared.counters.refused.fetch_add(1, Relaxed);
+    if let Refusal::Gone(error) = refusal {
+        debug!(%address, %error, "left before registering");
+        return;
+    }
+    warn!(%address, reason = %refusal, "refused");
+    if let (Some(mut stream), true) = (stream, speaks_version_2) {
+        let mut answer = Vec::new();
+        let message = refusal.to_string();
+        encode_control(&mut answer, &FromRelay::Error(ErrorNotice { code: refusal.code(), message }));
+        let farewell = async {
+            stream.write_all(&answer).await?;
+            stream.shutdown().await?;
+            // Closing with unread bytes would reset the connection and take the answer with it.
+            discard_until_end(&stream).await
+        };
+        let _ = timeout(FAREWELL_TIMEOUT, farewell).await;
+    }
+}
+
+/// Reads and drops what still comes, until the client closes.
+pub(super) async fn discard_until_end(stream: &TcpStream) -> io::Result<()> {
+    loop {
+        stream.readable().await?;
+        let mut buffer = [0; DISCARD_BYTES];
+        match stream.try_read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => {}
+        }
+    }
+}
+
+impl Refusal {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Late | Self::Gone(_) | Self::NotAnswered(_) => ErrorCode::Timeout,
+            Self::Name(_) => ErrorCode::BadName,
+            Self::Header(_) | Self::TooLong(_) => ErrorCode::BadFrame,
+            Self::Json(error) if !error.is_data() => ErrorCode::BadFrame,
+            Self::Json(_) | Self::Version(_) | Self::NoRequest | Self::ManyRequests | Self::BadOwner => {
+                ErrorCode::BadHello
+            }
+            Self::Taken(_) => ErrorCode::NameTaken,
+            Self::NoSuchService(_) => ErrorCode::NoSuchService,
+            Self::BadKey(_) => ErrorCode::BadKey,
+            Self::TooManyStreams => ErrorCode::TooManyStreams,
+            Self::Port(ListenError::InUse(_)) | Self::NoPortFree(..) => ErrorCode::PortInUse,
+            Self::NoPublicPorts | Self::PortNotAllowed(..) | Self::Port(_) => ErrorCode::PortNotAllowed,
+            Self::NoRandomness => ErrorCode::Other,
+            Self::Version1
+            | Self::NoChallenge(_)
+            | Self::NoToken
+            | Self::WrongToken
+            | Self::NotAllowed(_) => ErrorCode::Unauthorized,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Late => f.write_str("it did not register in time"),
+            Self::Version1 => f.write_str("version 1 of the protocol cannot prove a token"),
+            Self::NoChallenge(error) => write!(f, "this relay cannot make a challenge: {error}"),
+            Self::NoToken => f.write_str("this relay asks for a token, and no proof of one came"),
+            Self::WrongToken => f.write_str("the token is none of this relay's"),
+            Self::NotAllowed(name) => write!(f, "the rules of this relay do not allow the name {name}"),
+            Self::Name(error) => error.fmt(f),
+            Self::Header(error) => write!(f, "the hello has {error}"),
+            Self::TooLong(length) => write!(f, "a hello of {length} bytes; {CONTROL_BYTES_MAX} are the most"),
+            Self::Json(error) => write!(f, "the hello is not the JSON it should be: {error}"),
+            Self::Version(version) => {
+                write!(f, "version {version} of the protocol; this relay speaks {PROTOCOL_VERSION}")
+            }
+            Self::NoRequest => f.write_str("the hello asks for nothing this relay knows"),
+            Self::ManyRequests => f.write_str("the hello asks for more than one thing"),
+            Self::BadOwner => f.write_str("the owner's key in the hello is not 64 hexadecimal digits"),
+            Self::Taken(name) => write!(f, "the name {name} is taken"),
+            Self::NoSuchService(name) => write!(f, "nobody exposes a service named {name}"),
+            Self::NotAnswered(name) => write!(f, "the service {name} did not answer in time"),
+            Self::BadKey(name) => write!(f, "the key is not that of the service {name}"),
+            Self::TooManyStreams => f.write_str("the service has as many connections as it may have"),
+            Self::NoPublicPorts => f.write_str("this relay gives away no public ports"),
+            Self::PortNotAllowed(port, first, last) => {
+                write!(f, "port {port} is not one of those this relay gives away, {first} to {last}")
+            }
+            Self::NoPortFree(first, last) => write!(f, "none of the public ports {first} to {last} is free"),
+            Self::Port(ListenError::InUse(address)) => write!(f, "port {} is taken", address.port()),
+            Self::Port(_) => f.write_str("the system does not let this relay have the port"),
+            Self::NoRandomness => f.write_str("the relay's system gives no random numbers"),
+            Self::Gone(error) => error.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The control session of a service: it answers pings, asks for connections to be parked, and takes the service with it when it ends.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
+use tracing::{info, warn};
+
+use super::{Exposer, Service, key::Key, public_port, service::Admitted};
+use crate::{
+    relay::{
+        Action, Shared,
+        connection::closing,
+        ending::Ending,
+        refusal::{Refusal, discard_until_end, refuse},
+    },
+    wire::{
+        CONTROL_BYTES_MAX, Decoder, ErrorCode, ErrorNotice, Exposed, FromClient, FromRelay, Name,
+        PROTOCOL_VERSION, encode_control,
+    },
+};
+
+/// Read at once: pings are a few bytes.
+const READ_BYTES: usize = 512;
+
+/// What an exposer asks for.
+#[derive(Debug)]
+pub(in crate::relay) struct Expose {
+    pub(in crate::relay) name: Name,
+    /// Also on this public port; 0: any.
+    pub(in crate::relay) port: Option<u16>,
+}
+
+/// Serves the control session of a service to its end.
+pub(in crate::relay) async fn expose(
+    shared: &Arc<Shared>,
+    stream: TcpStream,
+    exposer: Exposer,
+    wanted: Expose,
+    received: &[u8],
+) {
+    let address = exposer.address;
+    let (service, listener) = match establish(shared, exposer, &wanted).await {
+        Ok(established) => established,
+        Err(refusal) => return refuse(shared, refusal, Some(stream), address, true).await,
+    };
+    let port =
+        listener.as_ref().and_then(|listener| listener.local_addr().ok()).map(|address| address.port());
+    info!(service = %service.name(), %address, port, token = service.exposer().identity.token(), "exposed");
+    shared.counters.exposed.fetch_add(1, Relaxed);
+    if shared.is_stopping() {
+        service.end(Ending::Shutdown);
+    }
+    let mut accepting = JoinSet::new();
+    if let Some(listener) = listener {
+        accepting.spawn(public_port::accept(Arc::clone(shared), Arc::clone(&service), listener));
+    }
+    let mut session =
+        Control { shared, service: &service, stream, decoder: Decoder::new(CONTROL_BYTES_MAX), asked: 0 };
+    let ending = match session.run(port, received).await {
+        Ok(never) => match never {},
+        Err(ending) => ending,
+    };
+    // First the port and the name, so that whoever takes them over finds them free.
+    accepting.shutdown().await;
+    shared.services.remove(&service);
+    service.release();
+    if ending.is_fault() {
+        warn!(service = %service.name(), %address, reason = %ending, "no longer exposed");
+    } else {
+        info!(service = %service.name(), %address, reason = %ending, "no longer exposed");
+    }
+    turn_away(shared, service.close(), || Refusal::NoSuchService(service.name().clone()));
+    let _ = timeout(shared.config.drain_timeout, session.farewell(ending)).await;
+}
+
+/// Takes the name and the port, from an earlier service of the same owner if there is one.
+async fn establish(
+    shared: &Shared,
+    exposer: Exposer,
+    wanted: &Expose,
+) -> Result<(Arc<Service>, Option<TcpListener>), Refusal> {
+    let policy = shared.policy();
+    if !policy.may(&exposer.identity, Action::Expose, wanted.name.as_bytes()) {
+        return Err(Refusal::NotAllowed(wanted.name.clone()));
+    }
+    let streams_max = policy.limits.streams_per_service_max;
+    let streams_max = streams_max.map_or(usize::MAX, |max| max.get() as usize);
+    let key = Key::random().map_err(|_| Refusal::NoRandomness)?;
+    let service = Arc::new(Service::new(wanted.name.clone(), exposer, key, streams_max));
+    let earlier = shared.services.insert(&service).map_err(|_| Refusal::Taken(wanted.name.clone()))?;
+    if let Some(earlier) = earlier {
+        earlier.end(Ending::Replaced);
+        if wanted.port.is_some() {
+            // Its control session may be in the middle of writing to a connection that is lost.
+            let _ = timeout(shared.config.write_timeout, earlier.released()).await;
+        }
+    }
+    // A policy that came since it was asked has already looked at every service it found.
+    shared.check_service(&service, &shared.policy());
+    match wanted.port.map(|port| public_port::listen(shared, port)).transpose() {
+        Ok(listener) => Ok((service, listener)),
+        Err(refusal) => {
+            shared.services.remove(&service);
+            service.close();
+            Err(refusal)
+        }
+    }
+}
+
+/// Refuses visitors, each in its own time.
+fn turn_away(shared: &Arc<Shared>, visitors: Vec<Admitted>, why: impl Fn() -> Refusal) {
+    for admitted in visitors {
+        let (shared, refusal) = (Arc::clone(shared), why());
+        tokio::spawn(async move { admitted.visitor.refuse(&shared, refusal).await });
+    }
+}
+
+struct Control<'a> {
+    shared: &'a Arc<Shared>,
+    service: &'a Service,
+    stream: TcpStream,
+    decoder: Decoder,
+    /// Waiting visitors that the exposer has been told of.
+    asked: usize,
+}
+
+enum Never {}
+
+impl Control<'_> {
+    async fn run(&mut self, port: Option<u16>, received: &[u8]) -> Result<Never, Ending> {
+        let exposed = Exposed {
+            hello: PROTOCOL_VERSION,
+            exposed: String::from_utf8_lossy(self.service.name().as_bytes()).into_owned(),
+            key: self.service.key().text(),
+            idle_ms: self.shared.config.idle_ms(),
+            port,
+        };
+        let mut answer = Vec::new();
+        encode_control(&mut answer, &exposed);
+        self.write(&answer).await?;
+        self.decoder.feed(received);
+        self.obey().await?;
+        let mut silent_until = Instant::now() + self.shared.config.idle_timeout;
+        loop {
+            if let Some(ending) = self.service.ending() {
+                return Err(ending);
+            }
+            let (waiting, first_until) = self.service.waiting();
+            self.ask(waiting).await?;
+            let next = first_until.map_or(silent_until, |until| until.min(silent_until));
+            tokio::select! {
+                ready = self.stream.readable() => {
+                    ready?;
+                    if self.receive()? {
+                        silent_until = Instant::now() + self.shared.config.idle_timeout;
+                        self.obey().await?;
+                    }
+                }
+                () = self.service.changed() => {}
+                () = sleep_until(next) => {
+                    if Instant::now() >= silent_until {
+                        return Err(Ending::Idle);
+                    }
+                    self.turn_away_late();
+                }
+            }
+        }
+    }
+
+    /// Asks for as many connections as visitors wait, once for each.
+    async fn ask(&mut self, waiting: usize) -> Result<(), Ending> {
+        if waiting > self.asked {
+            let mut frame = Vec::new();
+            encode_control(&mut frame, &FromRelay::Wanted(u32::try_from(waiting).unwrap_or(u32::MAX)));
+            self.write(&frame).await?;
+        }
+        self.asked = waiting;
+        Ok(())
+    }
+
+    /// Whether anything came.
+    fn receive(&mut self) -> Result<bool, Ending> {
+        let mut buffer = [0; READ_BYTES];
+        match self.stream.try_read(&mut buffer) {
+            Ok(0) => Err(Ending::Finished),
+            Ok(n) => {
+                self.decoder.feed(&buffer[..n]);
+                Ok(true)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn obey(&mut self) -> Result<(), Ending> {
+        while let Some(frame) = self.decoder.next_frame().map_err(|_| Ending::BadControl)? {
+            if !frame.sender.is_empty() {
+                return Err(Ending::BadControl);
+            }
+            let answer = match FromClient::parse(&frame.payload) {
+                Ok(Some(FromClient::Ping(number))) => FromRelay::Pong(number),
+                Ok(Some(FromClient::Unpark(count))) => {
+                    self.service.unpark(count);
+                    continue;
+                }
+                Ok(None) => FromRelay::Error(ErrorNotice {
+                    code: ErrorCode::UnknownVerb,
+                    message: "this relay does not know the verb; the session goes on".to_owned(),
+                }),
+                Err(_) => return Err(Ending::BadControl),
+            };
+            let mut bytes = Vec::new();
+            encode_control(&mut bytes, &answer);
+            self.write(&bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells visitors that nobody has come for them in time.
+    fn turn_away_late(&self) {
+        turn_away(self.shared, self.service.take_late(Instant::now()), || {
+            Refusal::NotAnswered(self.service.name().clone())
+        });
+    }
+
+    /// Writes a few bytes; an exposer that does not read them is gone.
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Ending> {
+        match timeout(self.shared.config.write_timeout, self.stream.write_all(bytes)).await {
+            Ok(written) => Ok(written?),
+            Err(_) => Err(Ending::SlowConsumer),
+        }
+    }
+
+    /// Says why the session ends, where there is somebody to hear it.
+    async fn farewell(mut self, ending: Ending) -> std::io::Result<()> {
+        let Some(message) = closing(ending) else { return Ok(()) };
+        let mut bytes = Vec::new();
+        encode_control(&mut bytes, &message);
+        self.stream.write_all(&bytes).await?;
+        self.stream.shutdown().await?;
+        // Closing with unread bytes would reset the connection and take the words with it.
+        discard_until_end(&self.stream).await
+    }
+}

@@ -1,0 +1,71 @@
+//! Services that others are reached by: a control session announces one, parked connections carry its streams.
+//!
+//! A visitor's way: [`visitor`] (a stream was opened, or a public port was connected to) -> [`Service::offer`] (who takes it) ->
+//! [`parked`] (the connection that does) -> [`crate::net::Join`] (bytes both ways). From there on nothing of the service is needed:
+//! streams outlive its control session.
+
+mod control;
+mod key;
+mod parked;
+mod public_port;
+mod service;
+mod visitor;
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+pub use self::public_port::PublicPorts;
+pub(super) use self::{
+    control::{Expose, expose},
+    parked::park,
+    service::{Exposer, Service},
+    visitor::{Visitor, open},
+};
+use super::registry::Taken;
+use crate::wire::Name;
+
+/// Who exposes which name. Looked at once a stream, never for its bytes.
+#[derive(Debug, Default)]
+pub(super) struct Services {
+    by_name: Mutex<HashMap<Name, Arc<Service>>>,
+}
+
+impl Services {
+    /// Registers the service under its name. One of the same owner makes way in the same moment and is given back, to be ended; any other
+    /// keeps the name.
+    fn insert(&self, service: &Arc<Service>) -> Result<Option<Arc<Service>>, Taken> {
+        match self.lock().entry(service.name().clone()) {
+            Entry::Occupied(entry) if !entry.get().exposer().is_owner_of(service.exposer()) => Err(Taken),
+            Entry::Occupied(mut entry) => Ok(Some(entry.insert(Arc::clone(service)))),
+            Entry::Vacant(entry) => {
+                entry.insert(Arc::clone(service));
+                Ok(None)
+            }
+        }
+    }
+
+    /// The service of this name.
+    fn get(&self, name: &Name) -> Option<Arc<Service>> {
+        self.lock().get(name).cloned()
+    }
+
+    /// Frees the service's name, unless somebody else has it by now.
+    fn remove(&self, service: &Arc<Service>) {
+        if let Entry::Occupied(entry) = self.lock().entry(service.name().clone())
+            && Arc::ptr_eq(entry.get(), service)
+        {
+            entry.remove();
+        }
+    }
+
+    /// Visits every service.
+    pub(super) fn for_each(&self, visit: impl FnMut(&Arc<Service>)) {
+        self.lock().values().for_each(visit);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Service>>> {
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

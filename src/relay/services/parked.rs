@@ -1,0 +1,154 @@
+//! A connection that waits for a visitor, and the stream it becomes.
+
+use std::{
+    io,
+    mem::MaybeUninit,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use socket2::SockRef;
+use tokio::{net::TcpStream, sync::oneshot, time::Instant};
+use tracing::debug;
+
+use super::{
+    Service,
+    service::{Admitted, Counted},
+    visitor::{Visitor, write_now},
+};
+use crate::{
+    net::{Join, Joined},
+    relay::{
+        Live, Shared,
+        refusal::{Refusal, refuse},
+    },
+    wire::{FromRelay, Name, encode_control},
+};
+
+/// Parks a connection for a service until a visitor comes, the connection ends or the service does.
+pub(in crate::relay) async fn park(
+    shared: &Arc<Shared>,
+    stream: TcpStream,
+    address: SocketAddr,
+    live: Live,
+    (name, key): (Name, String),
+    received: &[u8],
+) {
+    let service = shared.services.get(&name);
+    let parked = match &service {
+        None => Err(Refusal::NoSuchService(name)),
+        Some(service) if !service.key().is(&key) => Err(Refusal::BadKey(name)),
+        Some(service) => {
+            let (give, take) = oneshot::channel();
+            service.park(give).map(|()| {
+                debug!(service = %service.name(), %address, "parked");
+                (Arc::clone(service), take)
+            })
+        }
+    };
+    match parked {
+        // What has something to say already is not waiting.
+        Ok(_) if !received.is_empty() => {}
+        Ok((service, take)) => wait(shared, stream, live, service, take).await,
+        Err(refusal) => refuse(shared, refusal, Some(stream), address, true).await,
+    }
+}
+
+async fn wait(
+    shared: &Arc<Shared>,
+    stream: TcpStream,
+    live: Live,
+    service: Arc<Service>,
+    mut take: oneshot::Receiver<Admitted>,
+) {
+    let visitor = tokio::select! {
+        biased;
+        // Without a visitor, the service has ended.
+        visitor = &mut take => visitor.ok(),
+        () = ended(&stream) => {
+            take.close();
+            service.forget_gone();
+            if let Ok(visitor) = take.try_recv() {
+                pass_on(shared, &service, visitor).await;
+            }
+            None
+        }
+    };
+    let Some(admitted) = visitor else { return };
+    if has_ended(&stream) {
+        return pass_on(shared, &service, admitted).await;
+    }
+    let mut notice = Vec::new();
+    encode_control(&mut notice, &FromRelay::Stream(admitted.visitor.notice()));
+    if write_now(&stream, &notice).is_err() {
+        return pass_on(shared, &service, admitted).await;
+    }
+    if let Err(error) = admitted.visitor.welcome(service.name()) {
+        debug!(address = %admitted.visitor.address, %error, "the visitor left");
+        crate::net::reset(&stream);
+        return;
+    }
+    // A task of its own, without the memory that saying hello took.
+    tokio::spawn(Stream::new(stream, live, admitted));
+}
+
+/// Waits for the end of a connection that has nothing to say before a visitor comes: whatever it says is its end.
+async fn ended(stream: &TcpStream) {
+    while stream.readable().await.is_ok() {
+        // That it is readable may be left over from the hello.
+        match stream.try_read(&mut [0]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            _ => return,
+        }
+    }
+}
+
+/// The same, asked of the system itself: a visitor may have come in the moment before the end was noticed.
+fn has_ended(stream: &TcpStream) -> bool {
+    let peeked = SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]);
+    !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Finds another connection for a visitor whose parked one is gone.
+async fn pass_on(shared: &Arc<Shared>, service: &Arc<Service>, admitted: Admitted) {
+    let until = Instant::now() + shared.config.open_timeout;
+    if let Err(admitted) = service.pass(admitted, until) {
+        admitted.visitor.refuse(shared, Refusal::NoSuchService(service.name().clone())).await;
+    }
+}
+
+/// A stream on its way to its end. A future by hand, and what is not needed while it runs behind a pointer: thousands of them may rest.
+struct Stream {
+    join: Join,
+    about: Box<About>,
+}
+
+/// What is known of a stream, and counts it until it is dropped.
+struct About {
+    address: SocketAddr,
+    _visitor: Live,
+    _parked: Live,
+    _counted: Counted,
+}
+
+impl Stream {
+    fn new(parked: TcpStream, live: Live, admitted: Admitted) -> Self {
+        let Admitted { visitor: Visitor { stream, address, received, live: visitor_live, .. }, counted } =
+            admitted;
+        let about = About { address, _visitor: visitor_live, _parked: live, _counted: counted };
+        Self { join: Join::new(stream, parked, received, Vec::new()), about: Box::new(about) }
+    }
+}
+
+impl Future for Stream {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Joined { there, back, broken } = ready!(Pin::new(&mut self.join).poll(cx));
+        let broken = broken.map(|error| error.to_string());
+        debug!(address = %self.about.address, received = there, sent = back, broken, "stream ended");
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,110 @@
+//! Leads connections to a named service: each becomes a stream of its own.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{Instant, sleep},
+};
+use tracing::{info, warn};
+
+use super::{
+    access::{Access, Answered, may_pass},
+    stream::join,
+};
+use crate::{
+    client::LinkError,
+    net::{Acceptor, Backoff, SocketOptions, reset},
+    wire::{ErrorCode, Hello, Name, Opened, PROTOCOL_VERSION},
+};
+
+/// The first and the longest wait before another try to reach the relay: somebody is waiting for the stream.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MOST: Duration = Duration::from_secs(2);
+
+/// How long a stream is tried for unless the caller says otherwise: about what a relay takes to restart.
+const RETRY_FOR: Duration = Duration::from_secs(5);
+
+/// Opens streams to one service.
+#[derive(Debug)]
+pub struct Forwarder {
+    access: Access,
+    name: Name,
+    retry_for: Option<Duration>,
+    /// The last try to reach the relay failed; said once.
+    is_cut_off: AtomicBool,
+}
+
+impl Forwarder {
+    /// Streams to the service `name` through the relay of `access`. With `retry_for`, whatever may pass is tried again for so long, an
+    /// unknown service too; without, only an unreachable relay is, for a few seconds.
+    pub fn new(access: Access, name: Name, retry_for: Option<Duration>) -> Self {
+        Self { access, name, retry_for, is_cut_off: AtomicBool::new(false) }
+    }
+
+    /// Leads everyone who connects to `listener` to the service, for as long as it is polled.
+    pub async fn serve(self, listener: TcpListener) {
+        let forwarder = Arc::new(self);
+        let mut acceptor = Acceptor::new(listener);
+        loop {
+            let (visitor, address) = acceptor.next().await;
+            // Fails only for a connection that is already gone, which its first read will find out.
+            let _ = SocketOptions::default().apply(&visitor);
+            let forwarder = Arc::clone(&forwarder);
+            tokio::spawn(async move {
+                match forwarder.open().await {
+                    Ok((stream, received)) => join(visitor, stream, Vec::new(), received).await,
+                    Err(error) => {
+                        warn!(service = %forwarder.name, visitor = %address, "a visitor was turned away: {error}");
+                        reset(&visitor);
+                    }
+                }
+            });
+        }
+    }
+
+    /// Opens one stream, and gives it with what was received behind the answer.
+    ///
+    /// # Errors
+    /// The last failure, when the time for trying is over or trying is useless.
+    pub async fn open(&self) -> Result<(TcpStream, Vec<u8>), LinkError> {
+        let started = Instant::now();
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
+        let hello = Hello {
+            hello: PROTOCOL_VERSION,
+            open: Some(String::from_utf8_lossy(self.name.as_bytes()).into_owned()),
+            ..Hello::default()
+        };
+        loop {
+            let error = match self.access.ask::<Opened>(&hello).await {
+                Ok(Answered { stream, answer: _, decoder }) => {
+                    if self.is_cut_off.swap(false, Relaxed) {
+                        info!(relay = %self.access.relay, "the relay is reached again");
+                    }
+                    return Ok((stream, decoder.into_rest()));
+                }
+                Err(error) => error,
+            };
+            let left = self.retry_for.unwrap_or(RETRY_FOR).saturating_sub(started.elapsed());
+            if !self.is_worth_another_try(&error) || left.is_zero() {
+                return Err(error);
+            }
+            if !self.is_cut_off.swap(true, Relaxed) {
+                warn!(relay = %self.access.relay, %error, "cannot open a stream; trying again");
+            }
+            // The last try is made when the time is over, not a whole pause later.
+            sleep(backoff.wait().min(left)).await;
+        }
+    }
+
+    fn is_worth_another_try(&self, error: &LinkError) -> bool {
+        let is_unknown = matches!(error, LinkError::Refused { code: ErrorCode::NoSuchService, .. });
+        may_pass(error) || (is_unknown && self.retry_for.is_some())
+    }
+}

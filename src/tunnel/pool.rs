@@ -1,0 +1,219 @@
+//! Connections parked at the relay, so that a visitor need not wait for one to be made. As many as visitors come at once: the number
+//! grows when the relay says that some had to wait, and shrinks when some were never needed.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use tracing::debug;
+
+use super::{
+    Service,
+    access::{Access, Answered},
+};
+use crate::{
+    client::LinkError,
+    net::Backoff,
+    wire::{FromRelay, Hello, PROTOCOL_VERSION},
+};
+
+/// Connections parked at least: one for a visitor, and one for whoever comes while it is being replaced.
+const PARKED_MIN: usize = 2;
+
+/// And at the start: a browser opens six connections at once.
+const PARKED_FIRST: usize = 6;
+
+/// And at most. More visitors than this at the same moment wait for a round trip.
+const PARKED_MAX: usize = 64;
+
+/// How long a connection must have been of no use before there are fewer.
+pub(super) const SHRINK_EVERY: Duration = Duration::from_secs(10);
+
+/// The first and the longest wait after a connection could not be parked.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MOST: Duration = Duration::from_secs(5);
+
+/// The parked connections of one service during one control session.
+#[derive(Debug)]
+pub(super) struct Pool {
+    parking: Arc<Parking>,
+    /// What becomes of them.
+    reports: mpsc::UnboundedReceiver<Report>,
+    report: mpsc::UnboundedSender<Report>,
+    /// Ends with the pool; a connection that has become a stream is no longer in it.
+    tasks: JoinSet<()>,
+    /// Connections there should be.
+    wanted: usize,
+    /// Connections there are or are being made.
+    made: usize,
+    /// Of those, the ones that wait at the relay.
+    parked: usize,
+    /// The fewest that waited since the last look.
+    parked_least: usize,
+    backoff: Backoff,
+}
+
+/// What is needed to park a connection.
+#[derive(Debug)]
+struct Parking {
+    access: Access,
+    service: Arc<Service>,
+    key: String,
+}
+
+#[derive(Debug)]
+enum Report {
+    Parked,
+    /// It has become a stream.
+    Taken,
+    /// The relay has ended it without a word.
+    Released,
+    /// It could not be parked, or was lost.
+    Failed {
+        was_parked: bool,
+        error: LinkError,
+    },
+}
+
+impl Pool {
+    pub(super) fn new(access: Access, service: Arc<Service>, key: String) -> Self {
+        let (report, reports) = mpsc::unbounded_channel();
+        let mut pool = Self {
+            parking: Arc::new(Parking { access, service, key }),
+            reports,
+            report,
+            tasks: JoinSet::new(),
+            wanted: PARKED_FIRST,
+            made: 0,
+            parked: 0,
+            parked_least: 0,
+            backoff: Backoff::new(RETRY_FIRST, RETRY_MOST),
+        };
+        pool.fill(Duration::ZERO);
+        pool
+    }
+
+    /// So many visitors had to wait.
+    pub(super) fn grow(&mut self, waiting: u32) {
+        self.wanted = (self.wanted + waiting as usize).min(PARKED_MAX);
+        self.fill(Duration::ZERO);
+    }
+
+    /// How many parked connections the relay is to end, of those that nobody needed lately.
+    pub(super) fn shrink(&mut self) -> u32 {
+        let unused = self.parked_least.saturating_sub(PARKED_MIN);
+        self.parked_least = self.parked;
+        // Half of them at a time: the next crowd may be on its way.
+        let surplus = unused.div_ceil(2);
+        // A relay that ends fewer than it was asked to is asked again, but the pool is not to shrink below the least.
+        self.wanted = self.wanted.saturating_sub(surplus).max(PARKED_MIN);
+        u32::try_from(surplus).unwrap_or(u32::MAX)
+    }
+
+    /// Replaces connections as they are taken, for as long as it is polled. May be cancelled without losing anything.
+    pub(super) async fn tend(&mut self) {
+        loop {
+            // The pool holds a sender itself, so there is always a next.
+            let Some(report) = self.reports.recv().await else { return };
+            while self.tasks.try_join_next().is_some() {}
+            match report {
+                Report::Parked => {
+                    self.parked += 1;
+                    self.backoff.reset();
+                    continue;
+                }
+                Report::Taken => {
+                    self.lose(true);
+                    self.parked_least = self.parked_least.min(self.parked);
+                    self.fill(Duration::ZERO);
+                }
+                Report::Released => {
+                    self.lose(true);
+                    // What the relay was not asked to end it will not want again at once.
+                    let wait = if self.made < self.wanted { self.backoff.wait() } else { Duration::ZERO };
+                    self.fill(wait);
+                }
+                Report::Failed { was_parked, error } => {
+                    self.lose(was_parked);
+                    debug!(service = %self.parking.service.name, %error, "cannot park a connection for now");
+                    let wait = self.backoff.wait();
+                    self.fill(wait);
+                }
+            }
+        }
+    }
+
+    fn lose(&mut self, was_parked: bool) {
+        self.made -= 1;
+        self.parked -= usize::from(was_parked);
+    }
+
+    fn fill(&mut self, wait: Duration) {
+        while self.made < self.wanted {
+            self.made += 1;
+            let (parking, report) = (Arc::clone(&self.parking), self.report.clone());
+            self.tasks.spawn(async move {
+                // Even a sleep of nothing lasts until the timer's next tick, a millisecond away.
+                if !wait.is_zero() {
+                    sleep(wait).await;
+                }
+                parking.park(&report).await;
+            });
+        }
+    }
+}
+
+impl Parking {
+    /// Makes one connection and waits with it for a visitor.
+    async fn park(&self, report: &mpsc::UnboundedSender<Report>) {
+        // The pool may be gone, and then it does not want to know.
+        let tell = |what| drop(report.send(what));
+        let stream = match self.access.connect().await {
+            Ok(stream) => stream,
+            Err(error) => return tell(Report::Failed { was_parked: false, error }),
+        };
+        // Counted before the relay has it: what it says next may be that a visitor has come.
+        tell(Report::Parked);
+        let hello = Hello {
+            hello: PROTOCOL_VERSION,
+            park: Some(String::from_utf8_lossy(self.service.name.as_bytes()).into_owned()),
+            key: Some(self.key.clone()),
+            ..Hello::default()
+        };
+        match self.access.greet::<FromRelay>(stream, &hello).await {
+            Ok(Answered { stream, answer: FromRelay::Stream(notice), decoder }) => {
+                tell(Report::Taken);
+                let (service, received) = (Arc::clone(&self.service), decoder.into_rest());
+                // Outlives the pool: a stream goes on when the control session is lost.
+                tokio::spawn(async move { service.serve(stream, notice, received).await });
+            }
+            Ok(_) => tell(Report::Failed { was_parked: true, error: LinkError::NoAnswer }),
+            Err(LinkError::Ended) => tell(Report::Released),
+            Err(error) => tell(Report::Failed { was_parked: true, error }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{client::Credentials, net::Target, wire::Name};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_relay_that_does_not_end_what_it_is_asked_to_does_not_empty_the_pool() {
+        let access = Access {
+            relay: Target::new("127.0.0.1", 1),
+            credentials: Credentials::default(),
+            connect_timeout: Duration::from_secs(1),
+        };
+        let name = Name::new(b"web").unwrap();
+        let address = Target::new("127.0.0.1", 1);
+        let service = Service { name, address, port: None, proxy_protocol: false };
+        let mut pool = Pool::new(access, Arc::new(service), String::new());
+        pool.grow(100);
+        assert_eq!(pool.wanted, PARKED_MAX);
+        (pool.parked, pool.parked_least) = (PARKED_MAX, PARKED_MAX);
+        assert_eq!((pool.shrink(), pool.wanted), (31, 33));
+        assert_eq!((pool.shrink(), pool.wanted), (31, PARKED_MIN));
+        assert_eq!((pool.shrink(), pool.wanted), (31, PARKED_MIN));
+    }
+}

@@ -1,0 +1,52 @@
+//! What is exposed, and how a stream gets to it.
+
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tracing::{debug, warn};
+
+use super::{proxy_protocol, stream::join};
+use crate::{
+    net::{SocketOptions, Target, dial, reset},
+    wire::{Name, StreamNotice},
+};
+
+/// How long the local service may take to accept a connection: it is near.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A local service that is to be reached under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its name at the relay.
+    pub name: Name,
+    /// Where it is, seen from here.
+    pub address: Target,
+    /// Also on this public port of the relay's machine; 0: on any that the relay gives away.
+    pub port: Option<u16>,
+    /// Tell the service each visitor's address in a header of the PROXY protocol, version 2, before the visitor's bytes.
+    pub proxy_protocol: bool,
+}
+
+impl Service {
+    /// Carries a stream that has come for the service to its end. `received` came from the visitor already.
+    pub(super) async fn serve(&self, stream: TcpStream, notice: StreamNotice, received: Vec<u8>) {
+        let name = &self.name;
+        let local = match dial(&self.address, CONNECT_TIMEOUT).await {
+            Ok(local) => local,
+            Err(error) => {
+                warn!(service = %name, visitor = %notice.from, "a visitor was turned away: {error}");
+                reset(&stream);
+                return;
+            }
+        };
+        // No keepalive: the service is near, and its own business.
+        let _ = SocketOptions::default().apply(&local);
+        let mut first = Vec::new();
+        if self.proxy_protocol {
+            proxy_protocol::encode(&mut first, notice.from, notice.to);
+        }
+        first.extend(received);
+        debug!(service = %name, visitor = %notice.from, "stream");
+        join(stream, local, first, Vec::new()).await;
+    }
+}

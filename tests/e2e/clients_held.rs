@@ -1,0 +1,102 @@
+//! What the clients do while somebody does not read: nothing is lost, and nobody takes a pause for the end.
+
+use std::{
+    io::Read,
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::harness::{DEADLINE, Process, Relay, command, pattern};
+
+/// A client's own deadline for a pong is 10 s.
+const LONGER_THAN_A_PONG: Duration = Duration::from_secs(12);
+
+#[test]
+fn a_recipient_may_pause_for_longer_than_a_pong_takes() {
+    // The recipient is not to be cut for its pause.
+    let server = Relay::with(&["--write-timeout=60s", "--user-timeout=0s"]);
+    let mut to = server.client("to");
+    // More than the recipient, the relay and the systems between them hold, and little enough that the sender is through with its writing.
+    let data = pattern(7_000_000);
+    let address = server.address().to_string();
+    let mut sender = Process::spawn(command(["send", "--relay", &address, "to", "--chunk", "64KiB"]));
+    sender.write(&data);
+    sender.close_stdin();
+    // There is no event to wait for: nothing is to happen.
+    thread::sleep(LONGER_THAN_A_PONG);
+    assert!(to.receive(data.len()) == data);
+    sender.expect_exit(0);
+}
+
+#[test]
+fn a_receiver_whose_output_is_not_read_keeps_its_connection_and_every_byte() {
+    let idle = Duration::from_secs(1);
+    let server = Relay::with(&["--idle-timeout", "1s"]);
+    let address = server.address().to_string();
+    let (messages, bytes) = (160, 50_000);
+    let count = messages.to_string();
+    // With a timeout, so that a program that loses something ends.
+    let arguments = ["recv", "--relay", &address, "--as", "to", "--count", &count, "--timeout", "20s"];
+    let mut recv = command(arguments);
+    let mut recv = recv.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    server.process.expect_stderr("joined name=to ");
+    let data = pattern(messages * bytes);
+    let mut from = server.client("from");
+    let sender = thread::spawn({
+        let data = data.clone();
+        move || {
+            data.chunks(bytes).for_each(|message| from.send_to("to", message));
+            from
+        }
+    });
+    // There is no event to wait for: nothing is to happen.
+    thread::sleep(idle * 3);
+    let mut stdout = recv.stdout.take().unwrap();
+    let mut received = Vec::new();
+    stdout.read_to_end(&mut received).unwrap();
+    assert!(received == data, "{} of {} bytes arrived", received.len(), data.len());
+    assert_eq!(recv.wait().unwrap().code(), Some(0));
+    sender.join().unwrap();
+    assert_eq!(server.log_at_end().matches("joined name=to ").count(), 1, "one connection did for all");
+}
+
+#[test]
+fn the_interactive_client_keeps_what_nobody_asks_for_and_its_connection() {
+    // Longer than the 10 s between version 1's signs of life.
+    let idle = Duration::from_secs(12);
+    let server = Relay::with(&["--write-timeout=60s", "--user-timeout=0s", "--idle-timeout=12s"]);
+    let bytes = 3 << 20;
+    let mut consoles = ["raw", "v2"].map(|name| {
+        let port = server.port();
+        let options: &[&str] = if name == "v2" { &["--v2"] } else { &[] };
+        let console = Process::spawn(command(["connect", "127.0.0.1", &port, name].iter().chain(options)));
+        server.process.expect_stderr(&format!("joined name={name} "));
+        let mut from = server.client(format!("to_{name}"));
+        let sender = thread::spawn(move || {
+            vec![b'x'; bytes].chunks(100 << 10).for_each(|message| from.send_to(name, message));
+            from
+        });
+        (console, sender)
+    });
+    let until = Instant::now() + idle + idle / 4;
+    // There is no event to wait for: nothing is to happen.
+    thread::sleep(until.saturating_duration_since(Instant::now()));
+    for (console, _) in &mut consoles {
+        // Each shows what there is; the last of them wait for more, which never comes.
+        console.write("recv\n".repeat(2000));
+        let deadline = Instant::now() + *DEADLINE;
+        loop {
+            let shown = console.stdout_bytes().iter().filter(|byte| **byte == b'x').count();
+            if shown == bytes {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{shown} of {bytes} bytes were shown");
+            thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+    let log = server.process.stderr();
+    assert_eq!(log.matches(" name=raw ").count(), 1, "it joined and did not leave: {log}");
+    assert_eq!(log.matches(" name=v2 ").count(), 1, "it joined and did not leave: {log}");
+    drop(consoles.map(|(_, sender)| sender.join().unwrap()));
+}

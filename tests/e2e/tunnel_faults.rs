@@ -1,0 +1,186 @@
+//! What goes wrong at the ends: services and visitors that fail, and a relay that is stopped.
+
+use std::{
+    io::{Read, Write},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    harness::{
+        Exposer, Forwarder, Process, Relay, Service, Socket, command, echo, eventually, expose_command,
+        is_windows, pattern, public_relay, service,
+    },
+    tunnel_reconnect::{expect_echo, nobody},
+};
+
+#[test]
+fn a_service_that_is_down_closes_at_once_says_why_and_serves_when_it_is_up() {
+    let (relay, _) = public_relay(1, &[]);
+    let address = nobody();
+    let exposer = Exposer::with(&relay, ["web", &address.to_string(), "--port", "0"]);
+    let forwarder = Forwarder::start(&relay, "web");
+    for at in [exposer.public("web"), forwarder.address()] {
+        let since = Instant::now();
+        let visitor = Socket::connect(at);
+        assert_eq!({ visitor }.receive_all(), b"");
+        assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
+    }
+    exposer.logged(&["WARN", "visitor was turned away", "service=web", &format!("{address} refused")]);
+    let up = Service::at(address);
+    for at in [exposer.public("web"), forwarder.address()] {
+        let mut visitor = Socket::connect(at);
+        visitor.send("hello");
+        up.accept().expect("hello");
+    }
+}
+
+#[test]
+fn forward_turns_visitors_away_and_says_why() {
+    let relay = Relay::start();
+    let forwarder = Forwarder::start(&relay, "nobody");
+    let since = Instant::now();
+    assert_eq!(forwarder.connect().receive_all(), b"");
+    assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
+    forwarder.logged(&["WARN", "visitor was turned away", "nobody exposes a service named nobody"]);
+}
+
+#[test]
+fn a_visitor_that_says_nothing_keeps_its_stream() {
+    let (relay, _) = public_relay(
+        1,
+        &["--register-timeout", "300ms", "--idle-timeout", "900ms", "--open-timeout", "300ms"],
+    );
+    let service = Service::start();
+    let exposer = Exposer::with(&relay, ["web", &service.address().to_string(), "--port", "0"]);
+    let mut silent = Socket::connect(exposer.public("web"));
+    let mut local = service.accept();
+    // Longer than any deadline of the relay's. There is no event to wait for: nothing is to happen.
+    thread::sleep(Duration::from_millis(2000));
+    local.send("still there?");
+    silent.expect("still there?");
+    silent.send("yes");
+    local.expect("yes");
+    assert_eq!(exposer.process.stdout().lines().count(), 1, "the control session has lived on, too");
+}
+
+#[test]
+fn a_visitor_that_reads_nothing_for_long_loses_no_byte_and_slows_nobody() {
+    let (relay, _) =
+        public_relay(1, &["--write-timeout", "500ms", "--user-timeout", "1s", "--idle-timeout", "1s"]);
+    let bytes = pattern(48 << 20);
+    let address = service({
+        let bytes = bytes.clone();
+        move |mut socket| {
+            let _ = socket.0.write_all(&bytes);
+        }
+    });
+    let exposer = Exposer::with(&relay, ["web", &address.to_string(), "--port", "0"]);
+    let public = exposer.public("web");
+    let read_all = |socket: &mut Socket| {
+        let since = Instant::now();
+        let received = socket.receive_all();
+        assert!(received == bytes, "{} of {} bytes", received.len(), bytes.len());
+        since.elapsed()
+    };
+    let alone = read_all(&mut Socket::connect(public));
+    let mut stalled = Socket::connect(public);
+    assert!(stalled.receive(1) == bytes[..1]);
+    let since = Instant::now();
+    let mut beside = Vec::new();
+    while since.elapsed() < Duration::from_millis(3500) || beside.len() < 3 {
+        beside.push(read_all(&mut Socket::connect(public)));
+    }
+    let fastest = beside.iter().min().unwrap();
+    println!("{alone:?} alone, {fastest:?} beside one that reads nothing");
+    assert!(*fastest < alone * 2 + Duration::from_millis(200), "{fastest:?} in place of {alone:?}");
+    let rest = stalled.receive_all();
+    assert!(rest == bytes[1..], "{} of {} bytes", rest.len() + 1, bytes.len());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_stopping_relay_lets_go_of_what_waits_and_has_streams_finish() {
+    if is_windows() {
+        return;
+    }
+    let (mut relay, _) = public_relay(1, &["--drain-timeout", "15s"]);
+    let service = Service::start();
+    let exposer = Exposer::with(&relay, ["web", &service.address().to_string(), "--port", "0"]);
+    let public = exposer.public("web");
+    let mut visitor = Socket::connect(public);
+    visitor.send("x");
+    let mut local = service.accept();
+    local.expect("x");
+    relay.process.signal("TERM");
+    // The exposer is told at once; new visitors find nobody.
+    exposer.logged(&["not exposed for now", "the relay is being stopped"]);
+    eventually("the port is closed", || std::net::TcpStream::connect(public).is_err());
+    let bytes = pattern(4 << 20);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            local.send(&bytes);
+            local.shutdown_write();
+        });
+        assert!(visitor.receive_all() == bytes);
+    });
+    visitor.send("bye");
+    visitor.shutdown_write();
+    assert_eq!(local.receive_all(), b"bye");
+    let since = Instant::now();
+    relay.process.expect_exit(0);
+    assert!(since.elapsed() < Duration::from_secs(5), "nothing is left to wait for, {:?}", since.elapsed());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_stopping_relay_breaks_off_streams_that_do_not_finish_in_time() {
+    if is_windows() {
+        return;
+    }
+    let (mut relay, _) = public_relay(1, &["--drain-timeout", "500ms"]);
+    let service = Service::start();
+    let exposer = Exposer::with(&relay, ["web", &service.address().to_string(), "--port", "0"]);
+    let mut visitor = Socket::connect(exposer.public("web"));
+    visitor.send("x");
+    let mut local = service.accept();
+    local.expect("x");
+    local.send("half of ");
+    visitor.expect("half of ");
+    let since = Instant::now();
+    relay.process.signal("TERM");
+    relay.process.expect_exit(0);
+    let took = since.elapsed();
+    assert!(took >= Duration::from_millis(500) && took < Duration::from_secs(5), "{took:?}");
+    for socket in [&mut visitor, &mut local] {
+        let error = socket.0.read(&mut [0]).expect_err("a reset, so that nobody takes it for the whole");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+}
+
+#[test]
+fn both_ends_prove_the_token() {
+    const TOKEN: &str = "correct-horse-battery-staple";
+    let mut serve = command(["serve", "--listen", "127.0.0.1:0"]);
+    serve.env("RELAY_TOKEN", TOKEN);
+    let relay = Relay::from_process(Process::spawn(serve), crate::harness::announced);
+    let address = echo().to_string();
+    let mut expose = expose_command(relay.address(), ["web", &address]);
+    let mut without = Process::spawn(expose_command(relay.address(), ["web", &address]));
+    without.expect_exit(1);
+    assert!(without.stderr().contains("asks for a token"), "{}", without.stderr());
+    expose.env("RELAY_TOKEN", TOKEN);
+    let exposer = Process::spawn(expose);
+    exposer.expect_stdout(" is reached ");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, TOKEN).unwrap();
+    let forwarder = Forwarder::with(&relay, "web", &["--token-file", file.to_str().unwrap()]);
+    expect_echo(forwarder.address());
+    let mut wrong = command(["forward", "web", "-", "--relay", &relay.address().to_string()]);
+    wrong.env("RELAY_TOKEN", "another-token-entirely");
+    let mut wrong = Process::spawn(wrong);
+    wrong.expect_exit(1);
+    assert!(wrong.stderr().contains("check the token"), "{}", wrong.stderr());
+    assert!(!exposer.stderr().contains(TOKEN));
+}

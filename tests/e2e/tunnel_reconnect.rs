@@ -1,0 +1,262 @@
+//! Links that are lost and names that are taken: who comes back by itself, who gives up, and when.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::harness::{
+    Exposer, Forwarder, Process, Relay, Socket, command, echo, eventually, expose_command, frame,
+    public_relay, service,
+};
+
+/// An address at which nobody listens.
+pub fn nobody() -> SocketAddr {
+    crate::harness::free_ports(1).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).next().unwrap()
+}
+
+pub fn expect_echo(at: SocketAddr) {
+    let mut visitor = Socket::connect(at);
+    visitor.send("hello");
+    visitor.expect("hello");
+}
+
+#[test]
+fn a_relay_that_is_killed_and_started_again_gets_everything_back() {
+    let (mut relay, ports) = public_relay(20, &[]);
+    let listen = relay.address().to_string();
+    let range = format!("{}-{}", ports.start(), ports.end());
+    let exposer = Exposer::with(&relay, ["web", &echo().to_string(), "--port", "0"]);
+    let forwarder = Forwarder::start(&relay, "web");
+    let public = exposer.public("web");
+    let mut stream = forwarder.connect();
+    stream.send("before");
+    stream.expect("before");
+    for round in 1..=2 {
+        relay.process.kill();
+        stream.receive_all();
+        exposer.logged(&["WARN", "not exposed for now", "service=web", "retry_in="]);
+        // A visitor that comes meanwhile waits.
+        let mut early = forwarder.connect();
+        early.send("early");
+        forwarder.logged(&["WARN", "cannot open a stream; trying again"]);
+        relay = Relay::listening(&listen, &["--public-ports", &range]);
+        exposer.announced("web", 1 + round);
+        // Of twenty ports it has the same.
+        assert_eq!(exposer.public("web"), public);
+        expect_echo(public);
+        if round == 1 {
+            // The name may be unknown to the new relay at first, which a visitor is told; the next ones are served.
+            drop(early);
+        }
+        expect_echo(forwarder.address());
+        forwarder.logged(&["INFO", "the relay is reached again"]);
+    }
+    assert_eq!(exposer.process.stderr().matches("INFO exposed").count(), 3);
+}
+
+#[test]
+fn a_visitor_of_forward_waits_for_a_relay_that_is_not_there_yet() {
+    let address = nobody();
+    let forwarder = Forwarder::to(address, "web", &["--retry-for", "20s"]);
+    let mut visitor = forwarder.connect();
+    visitor.send("hello");
+    forwarder.logged(&["cannot open a stream; trying again"]);
+    let relay = Relay::listening(&address.to_string(), &[]);
+    // With --retry-for a name that nobody has yet is waited for, too.
+    let _exposer = Exposer::start(&relay, "web", echo());
+    visitor.expect("hello");
+}
+
+/// Requires that the program ends with 1 between these times.
+fn gives_up(mut process: Process, from: Duration, to: Duration, words: &str) {
+    let since = Instant::now();
+    process.expect_exit(1);
+    let took = since.elapsed();
+    assert!(took >= from && took <= to * crate::harness::patience(), "{took:?}");
+    assert!(process.stderr().contains(words), "{}", process.stderr());
+}
+
+#[test]
+fn retry_for_bounds_the_time_without_a_relay() {
+    let address = nobody();
+    let expose = |limit: &str| {
+        let mut command = expose_command(address, ["web", "127.0.0.1:1"]);
+        command.args(["--retry-for", limit]);
+        Process::spawn(command)
+    };
+    let ms = Duration::from_millis;
+    gives_up(expose("0s"), ms(0), ms(1500), "refused the connection; check the port");
+    // Neither before nor a whole further pause later, however long those have become.
+    gives_up(expose("4s"), ms(3900), ms(4600), "refused the connection; check the port");
+    let forward = ["forward", "web", "-", "--retry-for", "2s", "--relay", &address.to_string()];
+    gives_up(Process::spawn(command(forward)), ms(1900), ms(3200), "refused the connection");
+}
+
+#[test]
+fn retry_for_starts_anew_with_every_link() {
+    let mut relay = Relay::start();
+    let address = echo();
+    let exposer = Exposer::with(&relay, ["web", &address.to_string(), "--retry-for", "1s"]);
+    // It has been up for longer than it may be down.
+    thread::sleep(Duration::from_millis(1200));
+    relay.process.kill();
+    let ms = Duration::from_millis;
+    gives_up(exposer.process, ms(900), ms(3000), "refused the connection");
+}
+
+#[test]
+fn a_name_that_is_taken_is_a_sentence_unless_it_is_waited_for() {
+    let relay = Relay::start();
+    let first = Exposer::start(&relay, "web", echo());
+    let address = echo().to_string();
+    let mut second = Process::spawn(expose_command(relay.address(), ["web", &address]));
+    second.expect_exit(1);
+    assert!(second.stderr().contains("the name web is taken at"), "{}", second.stderr());
+    let mut waits = expose_command(relay.address(), ["web", &address]);
+    waits.args(["--retry-for", "20s"]);
+    let waits = Process::spawn(waits);
+    waits.expect_stderr("not exposed for now");
+    drop(first);
+    waits.expect_stdout(" is reached ");
+}
+
+#[test]
+fn an_exposer_that_is_killed_leaves_its_name_and_port_at_once() {
+    let (relay, ports) = public_relay(1, &[]);
+    let address = echo().to_string();
+    for _ in 0..5 {
+        let port = ports.start().to_string();
+        let mut exposer = Exposer::with(&relay, ["web", &address, "--port", &port]);
+        expect_echo(exposer.public("web"));
+        exposer.process.kill();
+        let since = Instant::now();
+        relay.logged(&["no longer exposed", "service=web"]);
+        eventually("the name and the port are free", || {
+            let mut control = relay.connect();
+            let hello = format!(r#"{{"hello":2,"expose":"web","port":{port}}}"#);
+            control.send(frame(b"", hello.as_bytes()));
+            control.control()["exposed"] == "web"
+        });
+        assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+        eventually("that one is gone, too", || TcpListener::bind(("127.0.0.1", *ports.start())).is_ok());
+    }
+}
+
+#[test]
+fn another_program_of_the_same_owner_takes_the_service_over() {
+    let (relay, ports) = public_relay(1, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("owner");
+    std::fs::write(&file, "the owner's own secret\n").unwrap();
+    let mine = |name: &'static str| {
+        let address = service(move |mut socket| drop(socket.0.write_all(name.as_bytes())));
+        let port = ports.start().to_string();
+        let mut command = expose_command(relay.address(), ["web", &address.to_string(), "--port", &port]);
+        if name == "first" {
+            command.env("RELAY_OWNER", "the owner's own secret");
+        } else {
+            command.arg("--owner-file").arg(&file);
+        }
+        let process = Process::spawn(command);
+        process.expect_stdout(" is reached at ");
+        process
+    };
+    let public = ([127, 0, 0, 1], *ports.start()).into();
+    let mut first = mine("first");
+    assert_eq!(Socket::connect(public).receive_all(), b"first");
+    let _second = mine("second");
+    first.expect_exit(1);
+    assert!(first.stderr().contains("another program of the same owner"), "{}", first.stderr());
+    assert_eq!(Socket::connect(public).receive_all(), b"second");
+    let mut stranger = expose_command(relay.address(), ["web", "127.0.0.1:1"]);
+    stranger.env("RELAY_OWNER", "the secret of somebody else");
+    let mut stranger = Process::spawn(stranger);
+    stranger.expect_exit(1);
+    assert!(stranger.stderr().contains("the name web is taken"), "{}", stranger.stderr());
+}
+
+#[test]
+fn an_exposer_takes_its_own_name_back_before_the_relay_has_noticed_the_loss() {
+    let relay = Relay::start();
+    let at = relay.address();
+    // A way to the relay that can be cut at one end: the relay sees nothing of it.
+    let way = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = echo().to_string();
+    let exposer = Process::spawn(expose_command(way.local_addr().unwrap(), ["web", &address]));
+    let (first, _) = way.accept().unwrap();
+    let onward = std::net::TcpStream::connect(at).unwrap();
+    pump(&first, &onward);
+    pump(&onward, &first);
+    exposer.expect_stdout(" is reached ");
+    let _relay_side = onward.try_clone().unwrap();
+    // Only the exposer's end is closed.
+    cut(&first);
+    thread::spawn(move || {
+        for stream in way.incoming().map_while(Result::ok) {
+            let onward = std::net::TcpStream::connect(at).unwrap();
+            pump(&stream, &onward);
+            pump(&onward, &stream);
+        }
+    });
+    exposer.wait_stdout("a second announcement", |text| {
+        (text.matches(" is reached ").count() == 2).then_some(())
+    });
+    assert!(!exposer.stderr().contains("is taken"), "{}", exposer.stderr());
+    relay.logged(&["no longer exposed", "its owner has registered the name anew"]);
+}
+
+/// Carries bytes one way; the end is not passed on.
+fn pump(from: &std::net::TcpStream, to: &std::net::TcpStream) {
+    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+    thread::spawn(move || std::io::copy(&mut from, &mut to));
+}
+
+fn cut(stream: &std::net::TcpStream) {
+    let _ = stream.shutdown(std::net::Shutdown::Both);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_link_that_is_cut_without_a_word_frees_the_name_and_is_made_again() {
+    let Some(machines) = crate::harness::Machines::new() else { return };
+    // With the relay's own deadlines.
+    let relay = machines.relay(&[]);
+    let far = machines.spawn_far(&expose_command(relay.address(), ["web", "127.0.0.1:1"]));
+    far.expect_stdout(" is reached ");
+    let since = Instant::now();
+    machines.cut_the_cable();
+    let mut control = None;
+    eventually("the name is free", || {
+        let mut socket = machines.connect_near(relay.address());
+        socket.send(frame(b"", br#"{"hello":2,"expose":"web"}"#));
+        control = (socket.control()["exposed"] == "web").then_some(socket);
+        control.is_some()
+    });
+    // Before the silence that the protocol allows, thanks to the system's questions.
+    assert!(since.elapsed() < Duration::from_secs(18), "{:?}", since.elapsed());
+    drop(control);
+    // The exposer notices by itself: a ping each five seconds, and ten for the pong.
+    far.expect_stderr("not exposed for now");
+    machines.mend_the_cable();
+    far.wait_stdout("a second announcement", |text| {
+        (text.matches(" is reached ").count() == 2).then_some(())
+    });
+}
+
+#[test]
+fn connect_timeout_bounds_the_wait_for_an_answer() {
+    // It accepts, and says nothing.
+    let silent =
+        service(|mut socket| drop(socket.0.read(&mut [0; 1000]).and_then(|_| socket.0.read(&mut [0]))));
+    let ms = Duration::from_millis;
+    let mut expose = expose_command(silent, ["web", "127.0.0.1:1"]);
+    expose.args(["--connect-timeout", "300ms", "--retry-for", "0s"]);
+    gives_up(Process::spawn(expose), ms(250), ms(2500), "did not answer");
+    let relay = silent.to_string();
+    let arguments =
+        ["forward", "web", "-", "--connect-timeout", "300ms", "--retry-for", "0s", "--relay", &relay];
+    gives_up(Process::spawn(command(arguments)), ms(250), ms(2500), "did not answer");
+}
