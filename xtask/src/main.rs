@@ -1,13 +1,31 @@
 //! `cargo xtask`: builds, tests, benchmarks and releases relay. `cargo xtask --help` lists the commands.
 
+mod archive;
 mod bench;
+mod build;
 mod builders;
+mod checksum;
+mod ci;
+mod dependencies;
 mod dist;
+mod doctor;
+mod e2e;
 mod files;
+mod installers;
+mod pipelines;
 mod project;
+mod release;
 mod report;
+mod repro;
+mod sign;
+mod source;
 mod suites;
+mod sync;
+mod targets;
 mod test;
+mod toolchain;
+mod tools;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -18,15 +36,33 @@ use clap::Parser;
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 enum Command {
     Bench(bench::Bench),
+    Build(build::BuildPrograms),
+    Ci(ci::Ci),
     Dist(dist::Dist),
+    Doctor(doctor::Doctor),
+    E2e(e2e::EndToEnd),
+    Installers(installers::Installers),
+    Repro(repro::Repro),
+    Sign(sign::Sign),
+    Sync(sync::Sync),
     Test(test::Test),
+    Verify(verify::Verify),
 }
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Bench(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Build(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Dist(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Ci(command) => command.run(),
+        Command::Sync(command) => command.run(),
+        Command::Doctor(command) => command.run(),
+        Command::E2e(command) => command.run(),
+        Command::Installers(command) => command.run(),
+        Command::Sign(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Repro(command) => command.run(),
         Command::Test(command) => command.run(),
+        Command::Verify(command) => command.run(),
     };
     result.unwrap_or_else(|error| {
         eprintln!("xtask: {error:#}");

@@ -12,6 +12,10 @@ use xshell::{Shell, cmd};
 pub(crate) const PROGRAM: &str = "relay";
 /// The name of the package, with which every published file begins.
 pub(crate) const PACKAGE: &str = "tcp-relay";
+/// The version of everything in the workspace.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The public address, from Cargo.toml.
+pub(crate) const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 
 /// The repository's root folder.
 pub(crate) fn root() -> &'static Path {
@@ -27,6 +31,11 @@ pub(crate) fn binaries() -> PathBuf {
 /// The build folder. Nothing in it is worth keeping.
 pub(crate) fn target_dir() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// A path as people know it: below the root folder, where it is there.
+pub(crate) fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
 
 /// A shell in the root folder.

@@ -2,7 +2,6 @@
 //! `cargo xtask dist --host` lays down.
 
 use std::{
-    env,
     path::Path,
     process::{Command, ExitCode},
 };
@@ -13,6 +12,7 @@ use clap::Args;
 use crate::{
     dist, project, report,
     suites::{self, ReportsOn, Tally},
+    tools,
 };
 
 /// Check format and lints, then run every test against the release program of this machine
@@ -20,7 +20,7 @@ use crate::{
 pub(crate) struct Test {
     /// Show every test, not only those that fail
     #[arg(long, short)]
-    verbose: bool,
+    pub(crate) verbose: bool,
 }
 
 /// A step of the run. All of them run even if one fails: a person wants to know everything that is wrong.
@@ -41,11 +41,22 @@ const STEPS: &[Step] = &[
 
 impl Test {
     pub(crate) fn run(self) -> Result<ExitCode> {
+        let total = self.tally()?;
+        // The summary is the last line, in one form, so that a machine can read it.
+        println!("{} passed, {} failed", total.passed, total.failed);
+        Ok(if total.is_green() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Runs everything, and counts.
+    ///
+    /// # Errors
+    /// None that is known: what cannot be run has failed.
+    pub(crate) fn tally(&self) -> Result<Tally> {
         let mut total = Tally::default();
         let mut failed = Vec::new();
         for (index, step) in STEPS.iter().enumerate() {
             report::step(index + 1, STEPS.len(), step.name);
-            let tally = (step.run)(&self).unwrap_or_else(|error| {
+            let tally = (step.run)(self).unwrap_or_else(|error| {
                 println!("  {error:#}");
                 Tally::of_check(false)
             });
@@ -54,13 +65,11 @@ impl Test {
             }
             total.add(tally);
         }
-        // The summary is the last line, in one form, so that a machine can read it.
         println!();
         if !failed.is_empty() {
             println!("Failed: {}", failed.join(", "));
         }
-        println!("{} passed, {} failed", total.passed, total.failed);
-        Ok(if total.is_green() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(total)
     }
 
     fn suite(&self, command: Command) -> Result<Tally> {
@@ -73,7 +82,7 @@ impl Test {
             println!("  there is no {folder}");
             return Ok(Tally::default());
         }
-        let mut command = Command::new(python());
+        let mut command = Command::new(tools::system_python());
         command.args(["-m", "unittest", "discover", "-v", "-s", folder]);
         command.current_dir(project::root()).env("PYTHONDONTWRITEBYTECODE", "1");
         suites::run(command, ReportsOn::Stderr, self.verbose)
@@ -116,11 +125,6 @@ fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(project::cargo());
     command.args(arguments).current_dir(project::root());
     command
-}
-
-fn python() -> String {
-    let default = if cfg!(windows) { "python" } else { "python3" };
-    env::var("RELAY_PYTHON").unwrap_or_else(|_| default.to_owned())
 }
 
 /// Runs a check that is either right or wrong.

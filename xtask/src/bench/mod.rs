@@ -1,10 +1,14 @@
 //! `cargo xtask bench`: the program and a peer do the same work in turn, in one run, and a table says what came of it.
 
+mod crates;
+mod machine;
 mod messages;
+mod process;
 mod protocol;
 mod server;
 mod stats;
 mod table;
+mod tunnel;
 mod venv;
 
 use anyhow::Result;
@@ -20,12 +24,14 @@ pub(crate) struct Bench {
 #[derive(Debug, Subcommand)]
 enum What {
     Messages(messages::Messages),
+    Tunnel(tunnel::Tunnel),
 }
 
 impl Bench {
     pub(crate) fn run(self) -> Result<()> {
         match self.what {
             What::Messages(bench) => bench.run(),
+            What::Tunnel(bench) => bench.run(),
         }
     }
 }

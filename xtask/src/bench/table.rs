@@ -9,13 +9,32 @@ use anyhow::{Context, Result};
 pub(super) struct Row {
     pub(super) measure: String,
     pub(super) relay: String,
-    /// What the peer did, where it was asked to.
-    pub(super) peer: String,
-    /// The relay's figure by the peer's.
+    /// What each peer did, where it was asked to; none where no peer was.
+    pub(super) peers: Vec<String>,
+    /// The relay's figure by that of the peer it is compared with.
     pub(super) ratio: Option<f64>,
     /// What is to be reached, in words.
     pub(super) bound: String,
     pub(super) holds: Option<bool>,
+}
+
+/// What the ratio of relay to peer is to be.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+    None,
+}
+
+impl Bound {
+    /// The bound in words, and whether the ratio is within it.
+    pub(super) fn judge(self, ratio: Option<f64>) -> (String, Option<bool>) {
+        match self {
+            Self::AtLeast(times) => (format!("at least {times} times"), ratio.map(|ratio| ratio >= times)),
+            Self::AtMost(times) => (format!("at most {times} times"), ratio.map(|ratio| ratio <= times)),
+            Self::None => (String::new(), None),
+        }
+    }
 }
 
 /// Rows, as Markdown that also reads well on a terminal.
@@ -26,8 +45,9 @@ pub(super) struct Table {
 
 impl Table {
     /// Markdown with columns in line.
-    pub(super) fn markdown(&self, peer: &str) -> String {
-        let mut cells = vec![["measure", "relay", peer, "ratio", "bound", "holds"].map(str::to_owned)];
+    pub(super) fn markdown(&self, peers: &[&str]) -> String {
+        let heading = ["measure", "relay"].iter().chain(peers).chain(&["ratio", "bound", "holds"]);
+        let mut cells: Vec<Vec<String>> = vec![heading.map(|cell| (*cell).to_owned()).collect()];
         cells.extend(self.rows.iter().map(|row| {
             let ratio = row.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
             let holds = match row.holds {
@@ -35,24 +55,24 @@ impl Table {
                 Some(false) => "**no**",
                 None => "",
             };
-            [
-                row.measure.clone(),
-                row.relay.clone(),
-                row.peer.clone(),
-                ratio,
-                row.bound.clone(),
-                holds.to_owned(),
-            ]
+            let mut cells = vec![row.measure.clone(), row.relay.clone()];
+            cells.extend((0..peers.len()).map(|n| row.peers.get(n).cloned().unwrap_or_default()));
+            cells.extend([ratio, row.bound.clone(), holds.to_owned()]);
+            cells
         }));
-        let widths: [usize; 6] = std::array::from_fn(|column| {
-            cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
-        });
+        let width = |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..cells[0].len()).map(width).collect();
         let mut out = String::new();
         for (number, row) in cells.iter().enumerate() {
-            let line: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            let line: Vec<_> = row
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:width$}", width = *width))
+                .collect();
             let _ = writeln!(out, "| {} |", line.join(" | "));
             if number == 0 {
-                let _ = writeln!(out, "| {} |", widths.map(|width| "-".repeat(width)).join(" | "));
+                let rule: Vec<_> = widths.iter().map(|width| "-".repeat(*width)).collect();
+                let _ = writeln!(out, "| {} |", rule.join(" | "));
             }
         }
         out
@@ -62,7 +82,7 @@ impl Table {
     pub(super) fn json(&self) -> serde_json::Value {
         let rows = self.rows.iter().map(|row| {
             serde_json::json!({
-                "measure": row.measure, "relay": row.relay, "peer": row.peer, "ratio": row.ratio,
+                "measure": row.measure, "relay": row.relay, "peers": row.peers, "ratio": row.ratio,
                 "bound": row.bound, "holds": row.holds,
             })
         });
@@ -104,11 +124,11 @@ mod tests {
         let row = Row {
             measure: "m".into(),
             relay: "1".into(),
-            peer: "2".into(),
+            peers: vec!["2".into()],
             ratio: Some(0.5),
             bound: ">= 5".into(),
             holds: Some(false),
         };
-        assert!(Table { rows: vec![row] }.markdown("peer").contains("| 0.50  | >= 5  | **no** |"));
+        assert!(Table { rows: vec![row] }.markdown(&["peer"]).contains("| 0.50  | >= 5  | **no** |"));
     }
 }

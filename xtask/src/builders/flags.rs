@@ -1,41 +1,59 @@
 //! What rustc is told beyond the release profile.
 
-use std::{env, path::PathBuf};
+use std::{env, fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
-use crate::project;
+use super::Build;
+use crate::toolchain;
 
 /// Separates flags in `CARGO_ENCODED_RUSTFLAGS`, the one source of flags that overrides every other and allows spaces in a path.
 const SEPARATOR: &str = "\x1f";
 
-/// The flags with which no path of this machine gets into the program: neither into panic messages nor anywhere else. A build in
+/// The flags of every build. With them no path of this machine gets into the program: neither into panic messages nor anywhere else. A build in
 /// another folder, by another user, gives the same bits.
 ///
 /// # Errors
-/// rustc does not run.
-pub(crate) fn remap(sh: &Shell) -> Result<Vec<String>> {
-    let sysroot = cmd!(sh, "rustc --print sysroot").quiet().read()?;
-    let commit = rustc_commit(sh)?;
+/// rustc does not run, or the dependencies cannot be fetched.
+pub(super) fn common(build: &Build<'_>) -> Result<Vec<String>> {
+    let sh = build.sh;
+    let manifest = build.source.join("Cargo.toml");
+    let cargo = crate::project::cargo();
+    // The folders of the dependencies have to be there to be named.
+    cmd!(sh, "{cargo} fetch --locked --quiet --manifest-path {manifest}").quiet().run()?;
+    let sysroot = toolchain::sysroot(sh)?;
+    let home = cargo_home()?;
     // Later entries win in rustc, so the more special ones come last.
-    let replacements = [
-        (cargo_home()?, "/cargo".to_owned()),
-        (PathBuf::from(sysroot).join("lib/rustlib/src/rust"), format!("/rustc/{commit}")),
-        (project::root().to_owned(), "/relay".to_owned()),
-    ];
-    Ok(replacements.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).collect())
+    let mut replacements = vec![(home.clone(), "/cargo".to_owned())];
+    // Their names say which registry or mirror was asked.
+    replacements.extend(registries()?.into_iter().map(|folder| (folder, "/cargo".to_owned())));
+    replacements.push((toolchain::sources(&sysroot), format!("/rustc/{}", rustc_commit(sh)?)));
+    replacements.push((build.source.clone(), "/relay".to_owned()));
+    let mut flags: Vec<_> = replacements
+        .iter()
+        .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
+        .collect();
+    // The program takes in the list that RELAY_AUDITABLE names.
+    flags.push("--cfg=auditable".to_owned());
+    Ok(flags)
 }
 
 /// All flags in the form of `CARGO_ENCODED_RUSTFLAGS`.
-pub(crate) fn encode(flags: &[String]) -> String {
+pub(super) fn encode(flags: &[String]) -> String {
     flags.join(SEPARATOR)
 }
 
-fn rustc_commit(sh: &Shell) -> Result<String> {
+pub(super) fn rustc_commit(sh: &Shell) -> Result<String> {
     let version = cmd!(sh, "rustc -vV").quiet().read()?;
     let commit = version.lines().find_map(|line| line.strip_prefix("commit-hash: "));
     Ok(commit.unwrap_or("unknown").to_owned())
+}
+
+/// The folders in which cargo keeps the sources of dependencies, one for each registry.
+pub(super) fn registries() -> Result<Vec<PathBuf>> {
+    let folders = fs::read_dir(cargo_home()?.join("registry/src")).into_iter().flatten().flatten();
+    Ok(folders.map(|folder| folder.path()).collect())
 }
 
 fn cargo_home() -> Result<PathBuf> {
@@ -51,10 +69,17 @@ mod tests {
 
     #[test]
     fn every_folder_of_this_machine_that_rustc_sees_is_renamed() {
-        let flags = remap(&project::shell().unwrap()).unwrap();
-        assert_eq!(flags.len(), 3);
-        assert!(flags[2].ends_with("=/relay"), "{flags:?}");
-        assert!(flags.iter().all(|flag| flag.starts_with("--remap-path-prefix=")), "{flags:?}");
-        assert_eq!(encode(&flags).split(SEPARATOR).count(), 3);
+        let sh = crate::project::shell().unwrap();
+        let build = Build { source: "/some/where".into(), ..Build::here(&sh) };
+        let flags = common(&Build::here(&sh)).unwrap();
+        assert!(flags.len() >= 4, "{flags:?}");
+        let (last, folders) = flags.split_last().unwrap();
+        assert_eq!(last, "--cfg=auditable");
+        assert!(folders.iter().all(|flag| flag.starts_with("--remap-path-prefix=")), "{flags:?}");
+        assert!(folders.last().unwrap().ends_with("=/relay"), "{flags:?}");
+        // A registry's own name is not in what takes its place.
+        assert!(flags.iter().any(|flag| flag.contains("registry") && flag.ends_with("=/cargo")), "{flags:?}");
+        assert_eq!(encode(&flags).split(SEPARATOR).count(), flags.len());
+        assert_eq!(build.source.join("x"), PathBuf::from("/some/where/x"));
     }
 }

@@ -1,7 +1,118 @@
-//! The ways to build the program. Each takes a triple and gives the path of a finished program, built from the locked
+//! The ways to build the program. Each takes a platform and gives the path of a finished program, built from the locked
 //! dependencies, without a path of this machine in it.
 
 mod cargo;
+mod cross;
 mod flags;
+mod zig;
 
-pub(crate) use cargo::build as cargo;
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use xshell::{Cmd, Shell, cmd};
+
+use crate::{
+    dependencies::Dependencies,
+    files, project,
+    toolchain::Std,
+    tools::{ZIG, ZIGBUILD},
+};
+
+/// What links the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Builder {
+    /// cargo-zigbuild: for every platform, on any machine
+    Zig,
+    /// cross: cargo in a container, for Linux; packaging/cross/make-image makes the image
+    Cross,
+    /// Plain cargo with the linker of this system
+    Cargo,
+}
+
+impl Builder {
+    /// Its name, with the versions of what is not the compiler's.
+    pub(crate) fn version(self) -> String {
+        match self {
+            Self::Zig => format!("{ZIGBUILD} {ZIG}"),
+            Self::Cross => format!("cross {ZIGBUILD} {ZIG}"),
+            Self::Cargo => "cargo".to_owned(),
+        }
+    }
+}
+
+/// What is built from where.
+#[derive(Debug)]
+pub(crate) struct Build<'a> {
+    pub(crate) sh: &'a Shell,
+    /// The root folder of the sources.
+    pub(crate) source: PathBuf,
+    /// Where compiled things go. Each builder has a folder of its own in it: what another one compiles has other flags.
+    pub(crate) target_dir: PathBuf,
+}
+
+impl<'a> Build<'a> {
+    /// Of the tree that this task belongs to.
+    pub(crate) fn here(sh: &'a Shell) -> Self {
+        Self { sh, source: project::root().to_owned(), target_dir: project::target_dir().join("dist") }
+    }
+
+    /// Builds the program for `triple` and gives its path.
+    ///
+    /// # Errors
+    /// A tool or a standard library cannot be had, or the program does not compile.
+    pub(crate) fn run(&self, triple: &str, builder: Builder) -> Result<PathBuf> {
+        self.list_dependencies(triple)?;
+        match builder {
+            Builder::Zig => zig::build(self, triple),
+            Builder::Cross => cross::build(self, triple),
+            Builder::Cargo => cargo::build(self, triple),
+        }
+        .with_context(|| format!("{} was not built for {triple}", project::PROGRAM))
+    }
+
+    /// Where the list of what the program is built from lies; the program takes it in.
+    fn list_of_dependencies(&self, triple: &str) -> PathBuf {
+        self.target_dir.join("auditable").join(triple)
+    }
+
+    fn list_dependencies(&self, triple: &str) -> Result<()> {
+        let list = Dependencies::of(self.sh, &self.source, triple)?.auditable()?;
+        files::replace(&self.list_of_dependencies(triple), &list, false)?;
+        Ok(())
+    }
+
+    /// Runs cargo, or what stands in for it, as every builder does.
+    fn cargo(&self, program: &Path, subcommand: &str, triple: &str, target_dir: &Path, std: Std) -> Cmd<'a> {
+        let command = cmd!(self.sh, "{program} {subcommand}")
+            .args(["--manifest-path".into(), self.source.join("Cargo.toml")])
+            .args(self.arguments(triple, target_dir, std))
+            .env("RELAY_AUDITABLE", self.list_of_dependencies(triple))
+            .quiet();
+        match std {
+            Std::Prebuilt => command,
+            // Not a feature of stable compilers yet; the variable says that we know.
+            Std::FromSource => command.env("RUSTC_BOOTSTRAP", "1"),
+        }
+    }
+
+    /// What every builder tells cargo.
+    fn arguments(&self, triple: &str, target_dir: &Path, std: Std) -> Vec<OsString> {
+        let mut words =
+            vec!["--release", "--locked", "--package", project::PACKAGE, "--bin", project::PROGRAM];
+        if std == Std::FromSource {
+            // The feature leaves out what reads debug information to print a backtrace: the program carries none.
+            words.extend(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
+        }
+        words.extend(["--target", triple, "--target-dir"]);
+        words.into_iter().map(OsString::from).chain([target_dir.into()]).collect()
+    }
+}
+
+/// Where cargo leaves the program of `triple`.
+fn program(target_dir: &Path, triple: &str) -> PathBuf {
+    target_dir.join(triple).join("release").join(project::program_file(triple))
+}

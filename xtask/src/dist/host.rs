@@ -5,21 +5,36 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, Result};
 use xshell::Shell;
 
-use crate::{builders, files, project, report};
+use crate::{
+    builders::{Build, Builder},
+    files, project, report, targets,
+};
 
-/// Builds the release program and puts it at `binaries/TRIPLE/relay`, where the tests take it from. cargo knows whether anything
-/// changed; nothing is written when nothing did.
+/// Builds the release program and puts it at `binaries/TRIPLE/relay`, where the tests take it from. On Linux that is the static
+/// one which is published, so that what is tested and measured here is what people get. cargo knows whether anything changed;
+/// nothing is written when nothing did.
 ///
 /// # Errors
 /// It does not build or cannot be written; the last good file stays.
 pub(crate) fn lay_down(sh: &Shell) -> Result<PathBuf> {
-    let triple = project::host_triple(sh)?;
-    let built = builders::cargo(sh, &triple)?;
+    let (triple, builder) = triple_and_builder(sh)?;
+    let built = Build::here(sh).run(&triple, builder)?;
     let program = fs::read(&built).with_context(|| format!("the build left no {}", built.display()))?;
     let file = project::binaries().join(&triple).join(project::program_file(&triple));
     let replaced = files::replace(&file, &program, true)?;
-    let shown = file.strip_prefix(project::root()).unwrap_or(&file).display();
     let state = if replaced { "new" } else { "unchanged" };
-    println!("{shown}  {}  {state}", report::megabytes(program.len() as u64));
+    println!("{}  {}  {state}", project::shown(&file), report::megabytes(program.len() as u64));
     Ok(file)
+}
+
+/// What runs on this machine, and what builds it.
+///
+/// # Errors
+/// rustc does not run.
+pub(super) fn triple_and_builder(sh: &Shell) -> Result<(String, Builder)> {
+    let host = project::host_triple(sh)?;
+    Ok(match targets::for_linux_host(&host) {
+        Some(target) => (target.triple.to_owned(), Builder::Zig),
+        None => (host, Builder::Cargo),
+    })
 }

@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::Result;
 
-use super::{Bench, Bound, clients::fresh_prefix};
-use crate::bench::server::Server;
+use super::{Bench, clients::fresh_prefix};
+use crate::bench::{server::Server, table::Bound};
 
 const CLIENTS: usize = 15_000;
 /// Threads of the one process that connects.

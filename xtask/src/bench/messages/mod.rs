@@ -8,17 +8,21 @@ mod size;
 mod stuck;
 mod throughput;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use xshell::cmd;
 
 use super::{
+    machine,
     protocol::Protocol,
     server::Server,
     stats::median,
-    table::{Row, Table, replace_between},
+    table::{Bound, Row, Table, replace_between},
     venv,
 };
 use crate::project;
@@ -76,10 +80,10 @@ struct Bench {
 impl Messages {
     pub(super) fn run(self) -> Result<()> {
         ensure!(cfg!(target_os = "linux"), "the benchmark reads /proc and runs on Linux only");
-        raise_descriptor_limit();
+        machine::raise_descriptor_limit();
         let relay = match &self.relay {
             Some(file) => file.clone(),
-            None => build()?,
+            None => machine::build()?,
         };
         let peer = if self.no_peer { None } else { Some(venv::nats_server()?) };
         let mut bench =
@@ -89,7 +93,10 @@ impl Messages {
             crate::report::step(number + 1, measures.len(), &format!("{measure:?}"));
             bench.take(*measure)?;
         }
-        let text = format!("{}\n\n{}", about(&bench, self.save)?, bench.table.markdown("NATS"));
+        let command =
+            if self.save { "cargo xtask bench messages --save" } else { "cargo xtask bench messages" };
+        let about = machine::about(command, &version_of(bench.peer.as_deref())?, self.rounds)?;
+        let text = format!("{}\n\n{}", about, bench.table.markdown(&["NATS"]));
         println!("\n{text}");
         let kept = project::target_dir().join("bench-messages.json");
         fs::write(&kept, serde_json::to_vec_pretty(&bench.table.json())?)?;
@@ -164,15 +171,11 @@ impl Bench {
     ) {
         let (relay, peer) = figures;
         let ratio = peer.map(|peer| relay / peer);
-        let (words, holds) = match bound {
-            Bound::AtLeast(times) => (format!("at least {times} times"), ratio.map(|ratio| ratio >= times)),
-            Bound::AtMost(times) => (format!("at most {times} times"), ratio.map(|ratio| ratio <= times)),
-            Bound::None => (String::new(), None),
-        };
+        let (words, holds) = bound.judge(ratio);
         self.add(Row {
             measure,
             relay: show(relay),
-            peer: peer.map(show).unwrap_or_default(),
+            peers: peer.map(show).into_iter().collect(),
             ratio,
             bound: words,
             holds,
@@ -182,7 +185,7 @@ impl Bench {
     /// Adds a row for the relay alone, with an absolute bound.
     fn absolute(&mut self, measure: &str, relay: String, bound: &str, holds: bool) {
         let (measure, bound) = (measure.to_owned(), bound.to_owned());
-        self.add(Row { measure, relay, peer: String::new(), ratio: None, bound, holds: Some(holds) });
+        self.add(Row { measure, relay, peers: Vec::new(), ratio: None, bound, holds: Some(holds) });
     }
 
     fn add(&mut self, row: Row) {
@@ -190,54 +193,14 @@ impl Bench {
             "  {}: {}{}",
             row.measure,
             row.relay,
-            if row.peer.is_empty() { String::new() } else { format!(", NATS {}", row.peer) }
+            row.peers.first().map(|peer| format!(", NATS {peer}")).unwrap_or_default()
         );
         self.table.rows.push(row);
     }
 }
 
-/// What the ratio of relay to peer is to be.
-enum Bound {
-    AtLeast(f64),
-    AtMost(f64),
-    None,
-}
-
-fn build() -> Result<PathBuf> {
+fn version_of(peer: Option<&Path>) -> Result<String> {
+    let Some(program) = peer else { return Ok("no peer".to_owned()) };
     let sh = project::shell()?;
-    crate::dist::lay_down_host(&sh)
-}
-
-/// The machine, the versions and the command.
-fn about(bench: &Bench, saved: bool) -> Result<String> {
-    let sh = project::shell()?;
-    let processor = fs::read_to_string("/proc/cpuinfo")?;
-    let processor = processor.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
-    let date = cmd!(sh, "date -u +%Y-%m-%d").quiet().read()?;
-    let kernel = cmd!(sh, "uname -sr").quiet().read()?;
-    let compiler = cmd!(sh, "rustc -V").quiet().read()?;
-    let peer = match &bench.peer {
-        Some(program) => {
-            cmd!(sh, "{program} --version").quiet().read().context("nats-server does not run")?
-        }
-        None => "no peer".to_owned(),
-    };
-    let cores = std::thread::available_parallelism()?;
-    let command = if saved { "cargo xtask bench messages --save" } else { "cargo xtask bench messages" };
-    Ok(format!(
-        "`{command}` on {date}: {cores} cores ({}), {kernel}, {compiler}, {peer}. Medians of {} rounds; the load generator runs on the \
-         same cores.",
-        processor.trim_start_matches([' ', '\t', ':']),
-        bench.rounds
-    ))
-}
-
-/// 15,000 sockets here and as many in the server.
-fn raise_descriptor_limit() {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        let maximum = getrlimit(Resource::Nofile).maximum;
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    }
+    cmd!(sh, "{program} --version").quiet().read().context("nats-server does not run")
 }

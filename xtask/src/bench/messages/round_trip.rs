@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::Result;
 
-use super::{Bench, Bound, clients::fresh_prefix};
-use crate::bench::{server::Server, stats::percentile};
+use super::{Bench, clients::fresh_prefix};
+use crate::bench::{server::Server, stats::percentile, table::Bound};
 
 const SIZE: usize = 64;
 const EXCHANGES: usize = 20_000;

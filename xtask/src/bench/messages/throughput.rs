@@ -10,8 +10,8 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use super::{Bench, Bound, clients::fresh_prefix};
-use crate::bench::server::Server;
+use super::{Bench, clients::fresh_prefix};
+use crate::bench::{server::Server, table::Bound};
 
 /// What a sender gives to the system at once, and a receiver takes: the clients are not to be the bottleneck.
 const CHUNK_BYTES: usize = 256 << 10;

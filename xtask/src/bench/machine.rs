@@ -1,0 +1,45 @@
+//! The machine the figures come from, and the program they are about.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::Result;
+use xshell::cmd;
+
+use crate::project;
+
+/// A release build of this tree.
+///
+/// # Errors
+/// It does not build.
+pub(super) fn build() -> Result<PathBuf> {
+    crate::dist::lay_down_host(&project::shell()?)
+}
+
+/// The command, the machine and the versions, in one paragraph.
+///
+/// # Errors
+/// The machine does not say what it is.
+pub(super) fn about(command: &str, peers: &str, rounds: u32) -> Result<String> {
+    let sh = project::shell()?;
+    let processor = fs::read_to_string("/proc/cpuinfo")?;
+    let processor = processor.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
+    let date = cmd!(sh, "date -u +%Y-%m-%d").quiet().read()?;
+    let kernel = cmd!(sh, "uname -sr").quiet().read()?;
+    let compiler = cmd!(sh, "rustc -V").quiet().read()?;
+    let cores = std::thread::available_parallelism()?;
+    Ok(format!(
+        "`{command}` on {date}: {cores} cores ({}), {kernel}, {compiler}, {peers}. Medians of {rounds} rounds; the load generator runs \
+         on the same cores.",
+        processor.trim_start_matches([' ', '\t', ':']),
+    ))
+}
+
+/// Thousands of sockets here and as many in the server.
+pub(super) fn raise_descriptor_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    }
+}

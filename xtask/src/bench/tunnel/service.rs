@@ -1,0 +1,107 @@
+//! The service behind the tunnels. It is as light as can be: the generator of the load shares the processors with what it measures.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use anyhow::{Context, Result};
+
+/// What every visitor sends first, and what is sent back.
+pub(super) const SMALL_BYTES: usize = 64;
+
+/// What is given to the system at once.
+pub(super) const BULK_BYTES: usize = 256 << 10;
+
+/// Visitors served at the same time; those that are kept do not count.
+const THREADS: usize = 32;
+
+/// What a visitor wants: the first byte it sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Wish {
+    /// Every 64 bytes back.
+    Echo = b'e',
+    /// The first 64 bytes back, and nothing more while it stays.
+    Keep = b'k',
+    /// As many bytes as it takes.
+    Bulk = b'b',
+}
+
+/// A service on a loopback port, for as long as this program runs.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) address: SocketAddr,
+    kept: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Service {
+    pub(super) fn start() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let kept: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+        for _ in 0..THREADS {
+            let (listener, kept) = (listener.try_clone()?, Arc::clone(&kept));
+            thread::spawn(move || {
+                while let Ok((visitor, _)) = listener.accept() {
+                    // A visitor that leaves is no failure.
+                    if let Ok(Some(visitor)) = serve(visitor)
+                        && let Ok(mut kept) = kept.lock()
+                    {
+                        kept.push(visitor);
+                    }
+                }
+            });
+        }
+        Ok(Self { address, kept })
+    }
+
+    /// Ends the connections of the visitors that were kept.
+    pub(super) fn let_go(&self) {
+        if let Ok(mut kept) = self.kept.lock() {
+            kept.clear();
+        }
+    }
+}
+
+/// Gives the connection back if it is to be kept.
+fn serve(mut visitor: TcpStream) -> Result<Option<TcpStream>> {
+    visitor.set_nodelay(true)?;
+    let mut small = [0; SMALL_BYTES];
+    visitor.read_exact(&mut small)?;
+    if small[0] == Wish::Bulk as u8 {
+        let block = vec![b'x'; BULK_BYTES];
+        loop {
+            visitor.write_all(&block)?;
+        }
+    }
+    visitor.write_all(&small)?;
+    if small[0] == Wish::Keep as u8 {
+        return Ok(Some(visitor));
+    }
+    loop {
+        visitor.read_exact(&mut small)?;
+        visitor.write_all(&small)?;
+    }
+}
+
+/// Connects and says what is wanted.
+///
+/// # Errors
+/// Nobody listens.
+pub(super) fn visit(address: SocketAddr, wish: Wish) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(address).context("cannot connect to the tunnel")?;
+    stream.set_nodelay(true)?;
+    stream.write_all(&[wish as u8; SMALL_BYTES])?;
+    Ok(stream)
+}
+
+/// Waits for 64 bytes.
+///
+/// # Errors
+/// They do not come.
+pub(super) fn answer(stream: &mut TcpStream) -> Result<()> {
+    stream.read_exact(&mut [0; SMALL_BYTES]).context("the tunnel gave no answer")
+}

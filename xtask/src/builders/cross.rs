@@ -1,0 +1,149 @@
+//! cross: cargo in a container, with an image of our own whose linker is zig (`packaging/cross/`).
+//!
+//! cross 0.2.5 must not be let near the active toolchain: it does not understand newer listings of rustup, takes the active one
+//! for missing, and replaces it. So it is only ever called with the name of another one, which is linked and not downloaded.
+
+use std::{
+    env,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use xshell::cmd;
+
+use super::{Build, flags, program, zig};
+use crate::{
+    e2e::in_path,
+    files,
+    toolchain::{self, Std},
+    tools::{ZIG, ZIGBUILD},
+};
+
+/// The image.
+const IMAGE: &str = "relay-cross";
+/// Names the toolchain that cross may use: one made by `rustup toolchain link NAME PATH`.
+const TOOLCHAIN: &str = "RELAY_CROSS_TOOLCHAIN";
+/// Where cross 0.2.5 mounts what it needs.
+const TARGET_DIR: &str = "/target";
+/// What cross says when it gives up on the container and goes on without one.
+const FALLBACK: &str = "Falling back to `cargo` on the host";
+
+pub(super) fn build(build: &Build<'_>, triple: &str) -> Result<PathBuf> {
+    let target = crate::targets::find(triple)?;
+    ensure!(triple.contains("-linux-"), "the image of cross builds for Linux; use --builder zig");
+    ready(build)?;
+    let toolchain = toolchain_name(build)?;
+    let std = Std::of(build.sh, triple)?;
+    let folder = build.target_dir.join("cross");
+    // What the program takes in has to lie where the container sees it.
+    let list = build.list_of_dependencies(triple);
+    let name = format!("auditable-{triple}");
+    files::replace(&folder.join(&name), &std::fs::read(list)?, false)?;
+
+    let mut rustflags = flags::common(build)?;
+    rustflags.extend(inside(build)?);
+    rustflags.extend(zig::linking(target, std));
+    let upper = triple.to_uppercase().replace('-', "_");
+    let passed = "CARGO_ENCODED_RUSTFLAGS RELAY_AUDITABLE RELAY_ZIG_TARGET RUSTC_BOOTSTRAP";
+    let mut command = Command::new("cross");
+    command.arg(format!("+{toolchain}")).arg("build").args(build.arguments(triple, &folder, std));
+    command
+        .current_dir(&build.source)
+        .env("CROSS_CUSTOM_TOOLCHAIN", "1")
+        .env(format!("CROSS_TARGET_{upper}_IMAGE"), IMAGE)
+        .env("CROSS_BUILD_ENV_PASSTHROUGH", format!("{passed} CARGO_TARGET_{upper}_LINKER"))
+        .env(format!("CARGO_TARGET_{upper}_LINKER"), "zig-cc")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags::encode(&rustflags))
+        .env("RELAY_AUDITABLE", format!("{TARGET_DIR}/{name}"))
+        .env("RELAY_ZIG_TARGET", target.zig)
+        .env("RUSTC_BOOTSTRAP", "1");
+    run(command)?;
+    Ok(program(&folder, triple))
+}
+
+/// Whether cross, a container engine and the image are there. Nothing of cross is run to find out.
+fn ready(build: &Build<'_>) -> Result<()> {
+    ensure!(in_path("cross").is_some(), "cross is not installed; `cargo install cross` does it");
+    let engine = ["docker", "podman"].into_iter().find(|name| in_path(name).is_some());
+    let engine = engine.context("cross needs a container engine: install docker or podman")?;
+    let found =
+        cmd!(build.sh, "{engine} image inspect {IMAGE}").quiet().ignore_stdout().ignore_stderr().run();
+    ensure!(
+        found.is_ok(),
+        "there is no image {IMAGE}; make it with `ZIG={ZIG} ZIGBUILD={ZIGBUILD} packaging/cross/make-image` \
+         (with the argument `debootstrap` where no registry is reachable)"
+    );
+    Ok(())
+}
+
+/// The toolchain for cross: linked, and not the active one.
+fn toolchain_name(build: &Build<'_>) -> Result<String> {
+    let name = env::var(TOOLCHAIN).ok().filter(|name| !name.is_empty());
+    let name = name.with_context(|| {
+        format!("cross may replace the active toolchain; link another name to it with `rustup toolchain link NAME \"$(rustc --print sysroot)\"` and set {TOOLCHAIN}=NAME")
+    })?;
+    let active = toolchain::sysroot(build.sh)?;
+    let active = active.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let is_active = active == name || active.starts_with(&format!("{name}-"));
+    ensure!(!is_active, "{name} is the active toolchain; {TOOLCHAIN} has to name another one");
+    Ok(name)
+}
+
+/// The folders of the container, renamed as those of this machine are.
+fn inside(build: &Build<'_>) -> Result<Vec<String>> {
+    let commit = flags::rustc_commit(build.sh)?;
+    let mut replacements = vec![("/cargo/registry/src".to_owned(), "/cargo".to_owned())];
+    replacements.extend(flags::registries()?.iter().filter_map(|folder| {
+        Some((format!("/cargo/registry/src/{}", folder.file_name()?.to_str()?), "/cargo".to_owned()))
+    }));
+    replacements.push(("/rust/lib/rustlib/src/rust".to_owned(), format!("/rustc/{commit}")));
+    replacements.push(("/project".to_owned(), "/relay".to_owned()));
+    Ok(replacements.iter().map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect())
+}
+
+/// Runs cross and shows what it says; a build that it did without the container is not what was asked for.
+fn run(mut command: Command) -> Result<()> {
+    let mut child = command.stderr(Stdio::piped()).spawn().context("cannot run cross")?;
+    let mut fell_back = false;
+    if let Some(stderr) = child.stderr.take() {
+        for line in BufReader::new(stderr).lines().map_while(std::io::Result::ok) {
+            eprintln!("{line}");
+            fell_back |= line.contains(FALLBACK);
+        }
+    }
+    let status = child.wait()?;
+    if fell_back {
+        bail!("cross built without its container");
+    }
+    ensure!(status.success(), "cross ended with {status}");
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_the_container_is_an_error_though_it_succeeds() {
+        let sh = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            run(command)
+        };
+        sh("true").unwrap();
+        assert!(sh("echo 'Falling back to `cargo` on the host.' >&2").is_err());
+        assert!(sh("exit 1").is_err());
+    }
+
+    #[test]
+    fn the_active_toolchain_is_never_given_to_cross() {
+        // Without the variable there is nothing that cross may use.
+        if env::var_os(TOOLCHAIN).is_none() {
+            let shell = crate::project::shell().unwrap();
+            let error = toolchain_name(&Build::here(&shell)).unwrap_err().to_string();
+            assert!(error.contains(TOOLCHAIN), "{error}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! `cargo xtask e2e`: the end-to-end suite judges the very programs that are in the archives.
+
+mod runner;
+mod wine;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use xshell::Shell;
+
+use runner::{Here, here};
+pub(crate) use runner::{describe, in_path, is_native};
+pub(crate) use wine::program as wine_program;
+
+use crate::{
+    files, project,
+    release::{self, Release, Shipped, Tests},
+    report,
+    suites::{self, ReportsOn, Tally},
+    targets::{Selection, Target},
+    verify::{self, Folders},
+};
+
+/// Run the end-to-end suite on every finished archive that this machine can run
+#[derive(Debug, Args)]
+pub(crate) struct EndToEnd {
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+
+    /// Show every test, not only those that fail
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}
+
+/// What came of one platform.
+enum Outcome {
+    Ran(Tests),
+    Inspected,
+    Failed(String, u64),
+}
+
+impl EndToEnd {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let tally = self.tally(&project::shell()?)?;
+        Ok(if tally.is_green() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Runs the suite on everything, and counts its tests; what was only inspected counts as one.
+    ///
+    /// # Errors
+    /// There is no release.json.
+    pub(crate) fn tally(&self, sh: &Shell) -> Result<Tally> {
+        let mut total = Tally::default();
+        let host = project::host_triple(sh)?;
+        let folder = self.selection.folder();
+        let release = Release::read(&folder)?;
+        let targets = self.selection.targets();
+        let (mut rows, mut ran, mut inspected, mut failed) = (Vec::new(), 0, Vec::new(), Vec::new());
+        for (index, target) in targets.iter().enumerate() {
+            report::step(index + 1, targets.len(), target.triple);
+            let outcome = release
+                .shipped(target.triple)
+                .and_then(|shipped| self.judge(sh, &host, target, shipped))
+                .unwrap_or_else(|error| Outcome::Failed(format!("{error:#}"), 1));
+            let said = match outcome {
+                Outcome::Ran(tests) => {
+                    ran += 1;
+                    total.passed += tests.passed;
+                    let said =
+                        format!("{} passed, {} not run, on {}", tests.passed, tests.not_run, tests.runner);
+                    record(&folder, target, tests)?;
+                    said
+                }
+                Outcome::Inspected => {
+                    inspected.push(target.triple);
+                    total.passed += 1;
+                    "inspected only: nothing here runs it".to_owned()
+                }
+                Outcome::Failed(reason, count) => {
+                    total.failed += count;
+                    println!("  {reason}");
+                    failed.push(target.triple);
+                    format!("FAILED: {}", reason.lines().next().unwrap_or_default())
+                }
+            };
+            rows.push([target.triple.to_owned(), said]);
+        }
+        print!("\n{}\n", report::table(["target", ""], &rows));
+        if !failed.is_empty() {
+            println!("Failed: {}", failed.join(", "));
+        }
+        let which = if inspected.is_empty() { String::new() } else { format!(" ({})", inspected.join(", ")) };
+        let failures = if failed.is_empty() { String::new() } else { format!(", {} failed", failed.len()) };
+        println!("{} built, {ran} run, {} inspected{which}{failures}", targets.len(), inspected.len());
+        Ok(total)
+    }
+
+    fn judge(&self, sh: &Shell, host: &str, target: &Target, shipped: &Shipped) -> Result<Outcome> {
+        let program = unpack(target, shipped, &self.selection.folder())?;
+        let folder = program.parent().unwrap_or(Path::new("."));
+        let running = match here(sh, target, host, folder)? {
+            Here::Run(running) => running,
+            Here::Inspect => {
+                let folders = Folders::of_this_machine(sh)?;
+                let problems = verify::shipped(target, shipped, &self.selection.folder(), &folders);
+                ensure!(problems.is_empty(), "{}", problems.join("; "));
+                return Ok(Outcome::Inspected);
+            }
+        };
+        let list = folder.join("not-run.txt");
+        let _ = fs::remove_file(&list);
+        let mut command = suite();
+        command
+            .env("RELAY_BIN", &program)
+            .env("RELAY_RUNNER", running.words.join(" "))
+            .env("RELAY_TEST_PATIENCE", running.patience.to_string())
+            .env("RELAY_TEST_NOT_RUN", &list)
+            .envs(running.variables);
+        let tally = suites::run(command, ReportsOn::Stdout, self.verbose)?;
+        let not_run = fs::read_to_string(&list).unwrap_or_default();
+        not_run.lines().for_each(|line| println!("  not run: {line}"));
+        let not_run = not_run.lines().count() as u64;
+        if tally.failed > 0 || tally.passed <= not_run {
+            let count = tally.failed.max(1);
+            return Ok(Outcome::Failed(format!("{count} of the suite's tests failed"), count));
+        }
+        Ok(Outcome::Ran(Tests { runner: running.shown, passed: tally.passed - not_run, not_run }))
+    }
+}
+
+/// The program of the archive, in a folder of its own.
+fn unpack(target: &Target, shipped: &Shipped, folder: &Path) -> Result<PathBuf> {
+    let program = verify::program_of(target, shipped, folder)?;
+    let file = runner::folder(target.triple).join(project::program_file(target.triple));
+    files::replace(&file, &program, true)?;
+    Ok(file)
+}
+
+fn suite() -> Command {
+    let mut command = Command::new(project::cargo());
+    command.args([
+        "test",
+        "--locked",
+        "--quiet",
+        "--package",
+        project::PACKAGE,
+        "--test",
+        "*",
+        "--no-fail-fast",
+    ]);
+    // The suite's own lines are counted; with --quiet cargo, but not the suite, would be brief.
+    command.args(["--", "--format", "pretty"]).current_dir(project::root());
+    command
+}
+
+/// Writes what the suite said beside what was shipped, unless that has changed meanwhile.
+fn record(folder: &Path, target: &Target, tests: Tests) -> Result<()> {
+    let mut release = Release::read(folder)?;
+    let mut shipped = release.shipped(target.triple)?.clone();
+    shipped.tests = Some(tests);
+    release.put(shipped);
+    files::replace(&folder.join(release::FILE), release.to_text()?.as_bytes(), false)?;
+    Ok(())
+}

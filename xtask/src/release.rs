@@ -1,0 +1,184 @@
+//! `release.json`: what was shipped, from what, and what is known about it.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::{checksum, project, targets::TARGETS, verify::Facts};
+
+/// The name of the file.
+pub(crate) const FILE: &str = "release.json";
+
+/// Everything in a folder of finished files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Release {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) targets: Vec<Shipped>,
+}
+
+/// What there is for one platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shipped {
+    pub(crate) triple: String,
+    /// Whose machine it is.
+    pub(crate) machine: String,
+    pub(crate) source: Source,
+    pub(crate) made_with: MadeWith,
+    pub(crate) archive: Sum,
+    /// What is published beside the archive.
+    pub(crate) files: Vec<Sum>,
+    /// The program in the archive.
+    pub(crate) program: Program,
+    /// The end-to-end suite's judgement of exactly this archive, once it was run here.
+    pub(crate) tests: Option<Tests>,
+}
+
+/// The sources.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Source {
+    /// The commit.
+    pub(crate) commit: String,
+    /// Its time in seconds since 1970: that of everything in the archives.
+    pub(crate) seconds: u64,
+    /// Whether there was more in the tree than the commit has. Such a release cannot be built again.
+    pub(crate) modified: bool,
+}
+
+/// The tools, with their versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MadeWith {
+    pub(crate) compiler: String,
+    pub(crate) builder: String,
+    /// `prebuilt`, or `source` where the standard library was compiled along.
+    pub(crate) standard_library: String,
+}
+
+/// A file and its checksum.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sum {
+    pub(crate) file: String,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
+}
+
+impl Sum {
+    pub(crate) fn of(file: impl Into<String>, data: &[u8]) -> Self {
+        Self { file: file.into(), bytes: data.len() as u64, sha256: checksum::sha256(data) }
+    }
+}
+
+/// A program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Program {
+    #[serde(flatten)]
+    pub(crate) sum: Sum,
+    #[serde(flatten)]
+    pub(crate) facts: Facts,
+}
+
+/// What came of the end-to-end suite.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Tests {
+    /// What the program ran on.
+    pub(crate) runner: String,
+    pub(crate) passed: u64,
+    /// Tests that this runner cannot run, such as those that look at the process from outside.
+    pub(crate) not_run: u64,
+}
+
+impl Release {
+    /// One with nothing in it yet.
+    pub(crate) fn empty() -> Self {
+        let (name, version) = (project::PACKAGE.to_owned(), project::VERSION.to_owned());
+        Self { name, version, targets: Vec::new() }
+    }
+
+    /// That of the files in `folder`.
+    ///
+    /// # Errors
+    /// There is none, or it is not one of ours.
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(FILE);
+        let text = fs::read(&path)
+            .with_context(|| format!("there is no {}; `cargo xtask dist` makes it", project::shown(&path)))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is damaged", project::shown(&path)))
+    }
+
+    /// The text of the file.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub(crate) fn to_text(&self) -> Result<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
+    /// What there is for the platform.
+    ///
+    /// # Errors
+    /// Nothing.
+    pub(crate) fn shipped(&self, triple: &str) -> Result<&Shipped> {
+        let found = self.targets.iter().find(|shipped| shipped.triple == triple);
+        found.with_context(|| format!("nothing was built for {triple}; run `cargo xtask dist -t {triple}`"))
+    }
+
+    /// Takes in what is new for a platform. What the suite said of the very same archive stays true.
+    pub(crate) fn put(&mut self, mut shipped: Shipped) {
+        if let Ok(old) = self.shipped(&shipped.triple)
+            && old.archive == shipped.archive
+            && shipped.tests.is_none()
+        {
+            shipped.tests.clone_from(&old.tests);
+        }
+        self.targets.retain(|old| old.triple != shipped.triple);
+        self.targets.push(shipped);
+        let place = |triple: &str| TARGETS.iter().position(|target| target.triple == triple);
+        self.targets.sort_by_key(|shipped| place(&shipped.triple));
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn shipped(triple: &str, archive: &[u8]) -> Shipped {
+        let facts = Facts {
+            format: "elf".into(),
+            architecture: "X86_64, little endian".into(),
+            libraries: vec![],
+            loader: None,
+            minimum_os: None,
+        };
+        Shipped {
+            triple: triple.into(),
+            machine: "any".into(),
+            source: Source { commit: "c".into(), seconds: 1, modified: false },
+            made_with: MadeWith {
+                compiler: "r".into(),
+                builder: "z".into(),
+                standard_library: "source".into(),
+            },
+            archive: Sum::of("a.tar.gz", archive),
+            files: vec![],
+            program: Program { sum: Sum::of("relay", b"p"), facts },
+            tests: None,
+        }
+    }
+
+    #[test]
+    fn a_judgement_is_kept_only_for_the_very_same_archive() {
+        let tests = Some(Tests { runner: "native".into(), passed: 9, not_run: 0 });
+        let mut release = Release::empty();
+        release.put(Shipped { tests: tests.clone(), ..shipped("s390x-unknown-linux-musl", b"one") });
+        release.put(shipped("x86_64-unknown-linux-musl", b"other"));
+        assert_eq!(release.targets[0].triple, "x86_64-unknown-linux-musl", "in the order of the table");
+        release.put(shipped("s390x-unknown-linux-musl", b"one"));
+        assert_eq!(release.shipped("s390x-unknown-linux-musl").unwrap().tests, tests);
+        release.put(shipped("s390x-unknown-linux-musl", b"two"));
+        assert_eq!(release.shipped("s390x-unknown-linux-musl").unwrap().tests, None);
+        assert!(release.shipped("nowhere").unwrap_err().to_string().contains("dist -t nowhere"));
+        let again: Release = serde_json::from_str(&release.to_text().unwrap()).unwrap();
+        assert_eq!(again, release);
+    }
+}
