@@ -34,6 +34,10 @@ pub(super) struct Messages {
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Measure>,
 
+    /// Of the throughputs, only those of messages of these sizes
+    #[arg(long, value_name = "BYTES", value_delimiter = ',')]
+    size: Vec<usize>,
+
     /// How often each figure is taken; the median counts
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
     rounds: u32,
@@ -74,6 +78,8 @@ struct Bench {
     peer: Option<PathBuf>,
     rounds: u32,
     seconds: f64,
+    /// The sizes whose throughput is measured; none stands for all.
+    sizes: Vec<usize>,
     table: Table,
 }
 
@@ -86,8 +92,14 @@ impl Messages {
             None => machine::build()?,
         };
         let peer = if self.no_peer { None } else { Some(venv::nats_server()?) };
-        let mut bench =
-            Bench { relay, peer, rounds: self.rounds, seconds: self.seconds, table: Table::default() };
+        let mut bench = Bench {
+            relay,
+            peer,
+            rounds: self.rounds,
+            seconds: self.seconds,
+            sizes: self.size.clone(),
+            table: Table::default(),
+        };
         let measures = if self.only.is_empty() { Measure::value_variants() } else { &self.only };
         for (number, measure) in measures.iter().enumerate() {
             crate::report::step(number + 1, measures.len(), &format!("{measure:?}"));

@@ -46,6 +46,9 @@ pub(super) fn all_to_all(bench: &mut Bench) -> Result<()> {
 }
 
 fn compare(bench: &mut Bench, shape: Shape, pairs: usize, size: usize, times: f64) -> Result<()> {
+    if !(bench.sizes.is_empty() || bench.sizes.contains(&size)) {
+        return Ok(());
+    }
     let seconds = bench.seconds;
     let figures = bench.in_turn(|server, _| flow(server, shape, pairs, size, seconds))?;
     let peer = figures.get(1);
