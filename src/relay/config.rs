@@ -30,6 +30,8 @@ pub struct Config {
     pub write_timeout: Duration,
     /// Bytes that may wait for one client before its senders are paused.
     pub queue_bytes: usize,
+    /// Bytes that may wait for all clients together beyond that. A client that needs them may have three times its own share.
+    pub queue_extra_bytes: usize,
     /// The largest message that is delivered framed or sent in version 2, in bytes. Such a message is collected whole.
     pub message_bytes_max: u64,
     /// A raw message above this many bytes is streamed through in pieces; up to it, it is collected first, so that its recipient
@@ -82,6 +84,8 @@ impl Default for Config {
             write_timeout: Duration::from_secs(10),
             // Twice the bandwidth-delay product of 40 Mbit/s over 100 ms; a Raspberry Pi affords it for some hundred slow clients.
             queue_bytes: 1 << 20,
+            // Half the room of 32 recipients: with it a many-to-many exchange of 1 KiB messages runs as if each had 4 MiB.
+            queue_extra_bytes: 16 << 20,
             message_bytes_max: 1 << 20,
             // One kernel read of a fast sender; a thousand senders that stop in the middle cost 64 MiB at the very most.
             stream_bytes_min: 64 << 10,

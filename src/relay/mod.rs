@@ -23,6 +23,7 @@ mod queue;
 mod refusal;
 mod register;
 mod registry;
+mod room;
 mod route;
 mod services;
 mod session;
@@ -54,6 +55,7 @@ use self::{
     gather::Gather,
     peer::Peer,
     registry::Registry,
+    room::Room,
     services::{Service, Services},
     spin::Spin,
 };
@@ -80,6 +82,7 @@ struct Shared {
     clock: Clock,
     counters: Counters,
     gather: Gather,
+    room: Arc<Room>,
     spin: Spin,
     stopping: AtomicBool,
     /// Connections with a task, registered or not.
@@ -105,6 +108,7 @@ impl Relay {
             config.user_timeout.unwrap_or(Duration::MAX),
         ]);
         let spin = Spin::new(config.spin);
+        let room = Arc::new(Room::new(config.queue_bytes, config.queue_extra_bytes));
         let shared = Shared {
             config,
             policy: RwLock::new(Arc::new(policy)),
@@ -113,6 +117,7 @@ impl Relay {
             clock,
             counters: Counters::default(),
             gather: Gather::default(),
+            room,
             spin,
             stopping: AtomicBool::new(false),
             live: AtomicUsize::new(0),

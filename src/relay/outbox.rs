@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{clock::Tick, peer::Peer, queue::ByteQueue};
+use super::{clock::Tick, peer::Peer, queue::ByteQueue, room::Room};
 
 /// What waits for one peer's socket, and who waits for room in it.
 #[derive(Debug, Default)]
@@ -24,6 +24,8 @@ pub(super) struct Outbox {
     pub(super) closed: bool,
     /// When the socket last accepted a byte, or bytes began to wait.
     pub(super) progress: Tick,
+    /// Bytes of [`Room`] that are borrowed for this peer.
+    loan: usize,
     /// Only there while a sender holds the peer or waits for it, which is rare.
     contention: Option<Box<Contention>>,
 }
@@ -64,6 +66,12 @@ impl Outbox {
     /// Bytes that the socket has not yet accepted.
     pub(super) fn pending(&self) -> usize {
         self.queue.len() + self.in_flight
+    }
+
+    /// To be called whenever what is pending has changed.
+    pub(super) fn settle(&mut self, room: &Room) {
+        let pending = self.pending();
+        room.settle(&mut self.loan, pending);
     }
 
     /// Asks for room for `need` bytes in a queue of `limit`. More than the whole queue is admitted when it is empty. With `hold`,
@@ -138,7 +146,7 @@ impl Outbox {
         self.tidy();
     }
 
-    /// After bytes have left: lets somebody go on once the queue is down to half its limit.
+    /// After bytes have left: lets somebody go on once the queue is down to three quarters of its limit.
     pub(super) fn relieve(&mut self, limit: usize) {
         if self.pending() > limit / 4 * 3 {
             return;

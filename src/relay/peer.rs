@@ -21,6 +21,7 @@ use super::{
     outbox::{Admission, Lane, Outbox},
     policy::Identity,
     queue::ByteQueue,
+    room::Room,
 };
 use crate::{
     net::{Answers, answers},
@@ -78,8 +79,8 @@ pub(super) struct Peer {
     /// Wakes the task that owns the connection. A task's waker never changes, since the session is polled by its task directly.
     waker: Waker,
     outbox: Mutex<Outbox>,
-    /// Bound of the outbox in bytes.
-    queue_bytes: usize,
+    /// Bounds the outbox.
+    room: Arc<Room>,
 }
 
 /// When a delivery is written.
@@ -116,7 +117,7 @@ impl Peer {
         holder: Holder,
         stream: OwnedWriteHalf,
         waker: Waker,
-        queue_bytes: usize,
+        room: Arc<Room>,
         now: Tick,
     ) -> Self {
         let peer = Self {
@@ -124,7 +125,7 @@ impl Peer {
             stream,
             waker,
             outbox: Mutex::default(),
-            queue_bytes,
+            room,
             heard: AtomicTick::default(),
             answered: AtomicTick::default(),
             awaits_answer: AtomicBool::new(false),
@@ -209,7 +210,7 @@ impl Peer {
     /// Asks for room for `need` bytes; see [`Outbox::admit`].
     pub(super) fn admit(&self, sender: &Arc<Self>, need: usize, hold: bool) -> Admission {
         let mut outbox = self.lock();
-        let admission = outbox.admit(sender, need, self.queue_bytes, hold);
+        let admission = outbox.admit(sender, need, self.room.limit(), hold);
         self.contended.store(outbox.is_contended(), Relaxed);
         admission
     }
@@ -283,6 +284,7 @@ impl Peer {
             outbox.release(sender);
             owner_has_work |= !outbox.queue.is_empty() && !outbox.writing;
         }
+        outbox.settle(&self.room);
         self.contended.store(outbox.is_contended(), Relaxed);
         if owner_has_work {
             self.has_queue.store(true, Relaxed);
@@ -306,6 +308,7 @@ impl Peer {
     pub(super) fn forget(&self, sender: &Arc<Self>) {
         let mut outbox = self.lock();
         outbox.release(sender);
+        outbox.settle(&self.room);
         self.contended.store(outbox.is_contended(), Relaxed);
         if !outbox.queue.is_empty() {
             self.has_queue.store(true, Relaxed);
@@ -327,7 +330,7 @@ impl Peer {
 
     /// Whether the queue is at its bound.
     pub(super) fn is_full(&self) -> bool {
-        self.has_queue() && self.pending() >= self.queue_bytes
+        self.has_queue() && self.pending() >= self.room.share()
     }
 
     /// Writes from the queue until it is empty or the socket is full, and says how many bytes left.
@@ -374,7 +377,8 @@ impl Peer {
             was_full = !taken.is_empty();
             taken.append(std::mem::take(&mut outbox.queue));
             outbox.queue = taken;
-            outbox.relieve(self.queue_bytes);
+            outbox.settle(&self.room);
+            outbox.relieve(self.room.limit());
             match result {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -396,7 +400,9 @@ impl Peer {
 
     /// Drops what waits and accepts nothing more; whoever waits for this peer is woken.
     pub(super) fn close(&self) {
-        self.lock().close();
+        let mut outbox = self.lock();
+        outbox.close();
+        outbox.settle(&self.room);
     }
 
     // --- For the sweep.
@@ -424,7 +430,7 @@ impl Peer {
             return false;
         }
         let outbox = self.lock();
-        outbox.is_full(self.queue_bytes) && now.since(outbox.progress) >= ticks
+        outbox.is_full(self.room.share()) && now.since(outbox.progress) >= ticks
     }
 
     /// See [`Outbox::holder_too_slow`].

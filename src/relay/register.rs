@@ -36,7 +36,7 @@ pub(super) async fn register(
     let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     let (reader, writer) = stream.into_split();
     let config = &shared.config;
-    let peer = Arc::new(Peer::new(holder, writer, waker, config.queue_bytes, shared.clock.now()));
+    let peer = Arc::new(Peer::new(holder, writer, waker, Arc::clone(&shared.room), shared.clock.now()));
     if framing == Framing::Session {
         let mut answer = Vec::new();
         encode_control(

@@ -34,6 +34,7 @@ const TESTED: &[(&str, &str)] = &[
     ("--keepalive-probes", "keepalive_is_set_on_the_socket_and_the_systems_own_user_timeout_is_not"),
     ("--user-timeout", "user_timeout_frees_the_name_of_a_client_that_acknowledges_nothing"),
     ("--queue", "queue_holds_as_much_as_it_says_before_a_sender_is_paused"),
+    ("--queue-extra", "queue_extra_is_lent_to_a_recipient_that_needs_it"),
     ("--max-message", "max_message_is_the_limit_of_version_2"),
     ("--stream-above", "stream_above_decides_what_is_passed_on_in_pieces"),
     ("--min-rate", "min_rate_cuts_a_sender_that_is_slower"),
@@ -134,7 +135,18 @@ fn write_timeout_cuts_who_reads_nothing() {
 
 #[test]
 fn queue_holds_as_much_as_it_says_before_a_sender_is_paused() {
-    let relay = Relay::with(&["--queue", "64MiB", "--write-timeout", "1h"]);
+    holds_48_megabytes(&["--queue", "64MiB", "--queue-extra", "0B"]);
+}
+
+#[test]
+fn queue_extra_is_lent_to_a_recipient_that_needs_it() {
+    // Its own share and three times as much.
+    holds_48_megabytes(&["--queue", "16MiB", "--queue-extra", "1GiB"]);
+}
+
+/// So much goes to a recipient that reads nothing, and the sender is not paused.
+fn holds_48_megabytes(options: &[&str]) {
+    let relay = Relay::with(&[options, &["--write-timeout", "1h"]].concat());
     let mut reader = relay.client("reader");
     let mut sender = relay.client("sender");
     let payload = pattern(60_000);

@@ -125,6 +125,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE", default_value = "1MiB", help_heading = "Limits")]
     queue: ByteSize,
 
+    /// Bytes that may wait for all clients together beyond that; each may have three times its --queue more, as long as this lasts
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", help_heading = "Limits")]
+    queue_extra: ByteSize,
+
     /// Largest message of version 2 and of framed delivery
     #[arg(long, value_name = "SIZE", default_value = "1MiB", help_heading = "Limits")]
     max_message: ByteSize,
@@ -238,6 +242,7 @@ impl Serve {
             idle_timeout: positive("idle-timeout", self.idle_timeout)?,
             write_timeout: positive("write-timeout", self.write_timeout)?,
             queue_bytes: at_least("queue", self.queue, 1)?,
+            queue_extra_bytes: at_least("queue-extra", self.queue_extra, 0)?,
             message_bytes_max: self.max_message.as_u64(),
             stream_bytes_min: self.stream_above.as_u64(),
             rate_bytes_min: self.min_rate.as_u64(),
