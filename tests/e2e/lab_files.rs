@@ -218,3 +218,50 @@ fn a_full_disk_is_reported_and_leaves_nothing() {
     // What was written of it has gone: a file that needs most of the disk fits.
     assert!(send(&server, b"small", &[1; 50_000]).starts_with("received small"));
 }
+
+/// A server for which system calls fail as they do on file systems without them, where this machine can do that.
+#[cfg(target_os = "linux")]
+fn server_without(calls: &str, dir: &Path, options: &[&str]) -> Option<LabServer> {
+    use crate::harness::{command, is_native, not_run, python};
+    let without = |program: std::process::Command| {
+        let mut command = python("tests/e2e/python/without_calls.py", [calls]);
+        command.arg(program.get_program()).args(program.get_args());
+        command
+    };
+    if !is_native() || !without(std::process::Command::new("true")).status().is_ok_and(|s| s.success()) {
+        not_run("needs the native program and seccomp");
+        return None;
+    }
+    let program = command(
+        ["lab", "serve", "files", "127.0.0.1", "0", "--into", dir.to_str().unwrap()].iter().chain(options),
+    );
+    Some(LabServer::spawn(without(program)))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn files_are_kept_and_stored_on_a_file_system_without_hard_links() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(server) = server_without("link", dir.path(), &[]) else { return };
+    assert!(send(&server, b"a", b"old").starts_with("received a: 3 bytes"));
+    assert!(send(&server, b"a", b"new").starts_with("error: a exists already"));
+    assert_eq!(fs::read(dir.path().join("a")).unwrap(), b"old");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_system_that_cannot_keep_files_is_said_and_can_replace_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(server) = server_without("link,renameat2", dir.path(), &[]) else { return };
+    let line = send(&server, b"a", b"data");
+    assert!(
+        line.contains("neither a rename that replaces nothing nor hard links; start it with --overwrite"),
+        "{line}"
+    );
+    assert_eq!(names(dir.path()).len(), 0);
+    let Some(server) = server_without("link,renameat2", dir.path(), &["--overwrite"]) else { return };
+    for data in [b"old", b"new"] {
+        assert!(send(&server, b"a", data).starts_with("received a: 3 bytes"));
+    }
+    assert_eq!(fs::read(dir.path().join("a")).unwrap(), b"new");
+}

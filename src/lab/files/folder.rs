@@ -49,6 +49,12 @@ pub enum UploadError {
         "no end of the name in the first {0} bytes; send the name, a line feed, 8 bytes of size, the data"
     )]
     EndlessName(usize),
+    /// The file system can neither rename without replacing nor link.
+    #[error(
+        "the server cannot store {0} without risking another file of that name: its file system has neither a rename that replaces \
+         nothing nor hard links; start it with --overwrite, or with --into on another disk"
+    )]
+    NoSafeRename(String),
     /// The disk is full, or the name is a directory, or the system reported something else.
     #[error("the server cannot store {name}: {source}")]
     Disk {
@@ -188,8 +194,26 @@ impl Partial {
             Err(error) if !self.overwrite && error.error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(UploadError::Exists(self.name))
             }
+            Err(error) if !self.overwrite && is_unsupported(&error.error) => {
+                Err(UploadError::NoSafeRename(self.name))
+            }
             Err(error) => Err(disk(&self.name, error.error)),
         }
+    }
+}
+
+/// Whether the error is that of a file system without hard links, which are what is left where the system has no rename that replaces
+/// nothing: Linux says that they are not permitted, macOS that they are not supported.
+fn is_unsupported(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let codes = [Errno::PERM, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::MLINK];
+        codes.iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
+    }
+    #[cfg(not(unix))]
+    {
+        error.kind() == io::ErrorKind::Unsupported
     }
 }
 
