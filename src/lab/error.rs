@@ -14,6 +14,9 @@ pub enum PeerError {
     /// No byte was taken in time.
     #[error("took nothing for {0:?}")]
     Stalled(Duration),
+    /// Bytes came, or were taken, but not to an end in time; the text says which.
+    #[error("was still {0} after {1:?}")]
+    Unfinished(&'static str, Duration),
     /// The connection ended in the middle of something.
     #[error("closed the connection before {0} was complete")]
     Closed(&'static str),

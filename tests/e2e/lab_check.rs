@@ -63,6 +63,29 @@ fn what_fails_is_marked_and_the_rest_is_not_tried() {
     assert_eq!(states, ["ok", "ok", "FAILED", "skipped", "skipped"], "{table}");
 }
 
+/// A check of a server that answers messages of `longest` bytes or more without an end; the named row is to fail.
+fn an_endless_answer_fails(longest: &str, row: &str) {
+    let server = PythonServer::with(&["drip", longest]);
+    let options = ["--timeout", "500ms", "--pause", "1s", "--size", "10kB"];
+    let (table, code) = check(&server.port(), &options);
+    assert_eq!(code, Some(7), "{table}");
+    let line = table.lines().find(|line| line.starts_with(row)).unwrap_or_default();
+    assert!(
+        line.contains("FAILED") && line.contains("the server was still sending its answer after"),
+        "{table}"
+    );
+}
+
+#[test]
+fn a_server_that_answers_a_message_without_end_fails() {
+    an_endless_answer_fails("0", "round trip");
+}
+
+#[test]
+fn a_server_that_answers_the_large_message_without_end_fails() {
+    an_endless_answer_fails("1000", "large");
+}
+
 #[test]
 fn a_slow_network_is_measured() {
     let server = LabServer::start("echo", &["--delay", "60ms"]);

@@ -18,7 +18,7 @@ Exit codes:
    4  the connection was refused
    5  connecting timed out
    6  the host or its network is unreachable
-   7  connected, but nothing was answered, or taken, in time
+   7  connected, but nothing was answered, or taken, in time, or not to its end
    8  the other side closed the connection too early
    9  the other side reset the connection
   10  the answer is not what the protocol says, or too large
@@ -84,6 +84,11 @@ fn peer_advice(error: &PeerError) -> (&'static str, u8) {
         PeerError::Stalled(_) => {
             ("the server hangs or has stopped reading: look at it, or allow more with --timeout.", SILENT)
         }
+        PeerError::Unfinished(..) => (
+            "check that it is the right port and look at the server, which comes to no end, or allow more with --timeout where the \
+             network is slow.",
+            SILENT,
+        ),
         PeerError::Closed(_) => {
             ("look at the server's log, and check that it speaks what this client does.", CLOSED)
         }

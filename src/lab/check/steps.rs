@@ -181,6 +181,8 @@ async fn large_message(address: SocketAddr, plan: &Plan, report: &mut Report) ->
     let size = ByteSize::b(message.len() as u64);
     let detail = if returned.is_unchanged {
         format!("{size} came back unchanged")
+    } else if returned.is_endless {
+        format!("{size} sent, more than {} came back, and no end", ByteSize::b(returned.bytes as u64))
     } else {
         format!("{size} sent, {} came back as the server's own answer", ByteSize::b(returned.bytes as u64))
     };

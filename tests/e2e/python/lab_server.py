@@ -81,6 +81,15 @@ def flood(client):
         client.sendall(b"x" * 65536)
 
 
+def drip(client):
+    """Echoes pieces shorter than the argument says, and answers a longer one a byte at a time, without end."""
+    while (data := client.recv(65536)) and len(data) < int(sys.argv[2]):
+        client.sendall(data)
+    while data:
+        client.sendall(b".")
+        time.sleep(0.02)
+
+
 def count(client):
     """Counts the connections and their bytes on standard output, and echoes."""
     notice("connection")
