@@ -22,7 +22,7 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Repeats `attempt` while it fails and attempts are left. `on_retry` hears of each failure that is not the last, with the number of
+    /// Repeats `attempt` while it fails, for a reason that can pass, and attempts are left. `on_retry` hears of each failure that is not the last, with the number of
     /// the attempt that follows.
     ///
     /// # Errors
@@ -35,6 +35,7 @@ impl Retry {
         for next in 1..=self.retries {
             match attempt().await {
                 Ok(value) => return Ok(value),
+                Err(error) if error.is_final() => return Err(error),
                 Err(error) => on_retry(&error, next),
             }
             sleep(self.delay).await;

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6},
     str::FromStr,
     time::Duration,
 };
@@ -36,6 +36,22 @@ impl Target {
     /// The port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether it is an address that every network has, without the interface that says which network is meant.
+    fn lacks_interface(&self) -> bool {
+        self.host.parse().is_ok_and(|address: Ipv6Addr| address.is_unicast_link_local())
+    }
+}
+
+impl From<SocketAddr> for Target {
+    /// The same address, with the number of its interface where it has one.
+    fn from(address: SocketAddr) -> Self {
+        let host = match address {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+            _ => address.ip().to_string(),
+        };
+        Self { host, port: address.port() }
     }
 }
 
@@ -78,9 +94,19 @@ pub enum DialError {
     /// No route to the machine or its network.
     #[error("{0} cannot be reached from here")]
     Unreachable(Target, #[source] io::Error),
+    /// A link-local address alone, which is the same on every network.
+    #[error("{0} does not say by which interface it is reached")]
+    NoInterface(Target),
     /// Anything else the system reported.
     #[error("cannot connect to {0}: {1}")]
     Other(Target, #[source] io::Error),
+}
+
+impl DialError {
+    /// Whether another attempt fails in the same way, whatever happens meanwhile.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::NoInterface(_))
+    }
 }
 
 /// All addresses of a target, in the system's order of preference.
@@ -90,6 +116,9 @@ pub enum DialError {
 pub async fn resolve(target: &Target, timeout: Duration) -> Result<Vec<SocketAddr>, DialError> {
     if let Ok(address) = target.host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, target.port)]);
+    }
+    if let Ok(address) = format!("[{}]:{}", target.host, target.port).parse::<SocketAddrV6>() {
+        return Ok(vec![address.into()]);
     }
     let lookup = lookup_host((target.host.as_str(), target.port));
     match tokio::time::timeout(timeout, lookup).await {
@@ -125,6 +154,15 @@ pub async fn dial(target: &Target, timeout: Duration) -> Result<TcpStream, DialE
 
 fn classify(target: &Target, error: io::Error, timeout: Duration) -> DialError {
     match error.kind() {
+        // What systems say when they cannot choose the interface themselves. Windows tries, and finds it where there is but one.
+        io::ErrorKind::InvalidInput
+        | io::ErrorKind::AddrNotAvailable
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+            if target.lacks_interface() =>
+        {
+            DialError::NoInterface(target.clone())
+        }
         io::ErrorKind::ConnectionRefused => DialError::Refused(target.clone()),
         io::ErrorKind::TimedOut => DialError::TimedOut(target.clone(), timeout),
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
@@ -147,5 +185,15 @@ mod tests {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
         assert_eq!(Target::new("[::1]", 9), Target::new("::1", 9));
+    }
+
+    #[tokio::test]
+    async fn an_address_keeps_its_interface() {
+        let address = SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, 7).into();
+        let target = Target::from(address);
+        assert_eq!((target.host(), target.to_string().as_str()), ("fe80::1%7", "[fe80::1%7]:80"));
+        assert_eq!(resolve(&target, Duration::ZERO).await.unwrap(), [address]);
+        assert!(!target.lacks_interface() && Target::new("fe80::1", 80).lacks_interface());
+        assert!(!Target::new("::1", 80).lacks_interface());
     }
 }

@@ -19,6 +19,9 @@ pub enum ListenError {
     /// The address is not one of this machine's.
     #[error("{0} is not an address of this machine; listen on 0.0.0.0 for all of them.")]
     NotLocal(SocketAddr),
+    /// A link-local address alone, which is the same on every network.
+    #[error("{0} does not say on which interface; add it, such as fe80::1%eth0.")]
+    NoInterface(SocketAddr),
     /// Anything else the system reported.
     #[error("cannot listen on {0}: {1}.")]
     Other(SocketAddr, #[source] io::Error),
@@ -33,8 +36,13 @@ pub fn bind(address: SocketAddr, backlog: u32) -> Result<TcpListener, ListenErro
         io::ErrorKind::AddrInUse => ListenError::InUse(address),
         io::ErrorKind::PermissionDenied => ListenError::NoPermission(address),
         io::ErrorKind::AddrNotAvailable => ListenError::NotLocal(address),
+        io::ErrorKind::InvalidInput if lacks_interface(&address) => ListenError::NoInterface(address),
         _ => ListenError::Other(address, error),
     })
+}
+
+fn lacks_interface(address: &SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0)
 }
 
 fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {

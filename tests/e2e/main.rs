@@ -19,6 +19,8 @@ mod lab_clients;
 mod lab_docs;
 mod lab_failures;
 mod lab_files;
+#[cfg(target_os = "linux")]
+mod lab_link_local;
 mod lab_network;
 mod lab_servers;
 #[cfg(unix)]

@@ -52,6 +52,10 @@ pub(super) fn client(error: ClientError) -> Failure {
 
 fn dial_advice(error: &DialError) -> (&'static str, u8) {
     match error {
+        DialError::NotFound(host) if host.contains('%') => (
+            "check the name of the interface behind the %, which this machine does not have (on Windows it is a number).",
+            NOT_FOUND,
+        ),
         DialError::NotFound(_) => {
             ("check the spelling, use the IP address, or check this machine's DNS.", NOT_FOUND)
         }
@@ -66,6 +70,9 @@ fn dial_advice(error: &DialError) -> (&'static str, u8) {
             "check the address, this machine's network, and that both are on networks that meet.",
             UNREACHABLE,
         ),
+        DialError::NoInterface(_) => {
+            ("add the one of this machine that leads there, such as fe80::1%eth0.", UNREACHABLE)
+        }
         // The connection was made and torn down again before this end had noticed the former.
         DialError::Other(_, error) if error.kind() == io::ErrorKind::ConnectionReset => {
             ("the server crashed or gave up: look at its log.", RESET)

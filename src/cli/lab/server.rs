@@ -122,13 +122,14 @@ impl PracticeArgs {
         runtime::block_on(async {
             let address = local_address(&target).await?;
             let hint = |at: SocketAddr| {
-                let host = match at.ip() {
+                let mut reached = at;
+                match at.ip() {
                     // A server on all addresses is tried on the one that every machine has.
-                    IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
-                    IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from(Ipv6Addr::LOCALHOST),
-                    ip => ip,
-                };
-                hint.replace("{host}", &host.to_string()).replace("{port}", &at.port().to_string())
+                    IpAddr::V4(ip) if ip.is_unspecified() => reached.set_ip(Ipv4Addr::LOCALHOST.into()),
+                    IpAddr::V6(ip) if ip.is_unspecified() => reached.set_ip(Ipv6Addr::LOCALHOST.into()),
+                    _ => {}
+                }
+                hint.replace("{host}", Target::from(reached).host()).replace("{port}", &at.port().to_string())
             };
             self.server.listen(address, &hint, handler).await
         })

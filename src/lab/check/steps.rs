@@ -37,8 +37,9 @@ async fn find(target: &Target, plan: &Plan, report: &mut Report) -> Result<Vec<S
     let start = Instant::now();
     let addresses = resolve(target, plan.retry.timeout).await?;
     let took = start.elapsed();
-    let list: Vec<_> = addresses.iter().map(|a| a.ip().to_string()).collect();
-    let is_literal = target.host().parse::<IpAddr>().is_ok();
+    let list: Vec<_> = addresses.iter().map(|a| Target::from(*a).host().to_owned()).collect();
+    // With % in it, it names an interface, which no name can.
+    let is_literal = target.host().parse::<IpAddr>().is_ok() || target.host().contains('%');
     let detail = if is_literal { "already an address".to_owned() } else { list.join(", ") };
     report.pass(milliseconds(took), detail);
     Ok(addresses)
@@ -56,7 +57,7 @@ async fn reach(
         let (mut reached, mut details) = (None, Vec::new());
         for address in addresses {
             let start = Instant::now();
-            match dial(&at(*address), plan.retry.timeout).await {
+            match dial(&Target::from(*address), plan.retry.timeout).await {
                 Ok(stream) => {
                     let took = start.elapsed();
                     details.push(format!("{address} in {}", milliseconds(took)));
@@ -79,13 +80,9 @@ async fn reach(
     Ok((stream, address))
 }
 
-fn at(address: SocketAddr) -> Target {
-    Target::new(address.ip().to_string(), address.port())
-}
-
 /// A further connection to an address that was reached before.
 async fn again(address: SocketAddr, plan: &Plan) -> Result<Connection, ClientError> {
-    let target = at(address);
+    let target = Target::from(address);
     let stream = dial(&target, plan.retry.timeout).await?;
     Ok(connect::connection(&target, stream, plan.retry.timeout))
 }
