@@ -5,7 +5,7 @@ use std::cell::RefCell;
 /// A buffer from this size on is kept for the next who needs one, up to [`SPARE_BYTES_MAX`]: a sender of messages of some kilobytes
 /// carries the start of one over nearly every read, and allocators give such sizes back to the system each time.
 const SPARE_BYTES_MIN: usize = 4 << 10;
-const SPARE_BYTES_MAX: usize = 256 << 10;
+const SPARE_BYTES_MAX: usize = 512 << 10;
 
 /// Spare buffers of a worker: one for each of the connections it serves in turn would be too many, one is taken again at once.
 const SPARE_MAX: usize = 8;

@@ -150,7 +150,7 @@ pub(crate) struct Serve {
     backlog: u32,
 
     /// Bytes that are read and routed at once, for each worker
-    #[arg(long, value_name = "SIZE", default_value = "256KiB", help_heading = "Tuning")]
+    #[arg(long, value_name = "SIZE", default_value = "512KiB", help_heading = "Tuning")]
     read_buffer: ByteSize,
 
     /// How long a worker looks for new messages before it sleeps, after a short one; 0s: not at all
