@@ -225,9 +225,15 @@ mod reload {
     use super::*;
 
     fn reload(relay: &Relay, path: &Path, text: &str, logged: &[&str]) {
+        let before = relay.process.stderr().len();
         std::fs::write(path, text).unwrap();
         relay.process.signal("HUP");
-        relay.logged(logged);
+        relay.process.wait_stderr(&format!("{logged:?} in one line, and the end of the reload"), |log| {
+            // An earlier reload may have logged the same.
+            let new = log.get(before..)?;
+            let found = new.lines().any(|line| logged.iter().all(|word| line.contains(word)));
+            (found && new.contains("reloaded")).then_some(())
+        });
     }
 
     fn with_tokens(tokens: &str) -> String {
