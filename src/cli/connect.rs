@@ -3,7 +3,11 @@
 use clap::Args;
 
 use super::{
-    Failure, console::Console, prompt::Prompt, relay_args::sentence, secrets::CredentialArgs, values::Span,
+    Failure,
+    console::Console,
+    prompt::Prompt,
+    relay_args::{ConnectArgs, sentence},
+    secrets::CredentialArgs,
 };
 use crate::{
     client::{Link, Mode, Running},
@@ -34,9 +38,8 @@ pub(crate) struct Connect {
     #[arg(long)]
     v2: bool,
 
-    /// How long connecting may take
-    #[arg(long, value_name = "TIME", default_value = "5s")]
-    connect_timeout: Span,
+    #[command(flatten)]
+    connect: ConnectArgs,
 
     #[command(flatten)]
     credentials: CredentialArgs,
@@ -61,7 +64,7 @@ impl Connect {
         let runtime =
             runtime.map_err(|e| Failure::new(format!("cannot start: {e}; raise the system's limits.")))?;
         let running = runtime.block_on(async {
-            let link = Link::open(&relay, &self.name, mode, self.connect_timeout.0, &credentials).await;
+            let link = Link::open(&relay, &self.name, mode, self.connect.timeout(), &credentials).await;
             link.map(Running::start).map_err(|error| sentence(&error, &relay, &self.name))
         })?;
         let prompt = Prompt::start()

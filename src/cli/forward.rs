@@ -12,11 +12,12 @@ use super::{
     log::LogArgs,
     relay_args::{RelayArgs, sentence},
     runtime::{self, no_signals},
+    secrets::TokenArgs,
     values::{Span, near_address},
 };
 use crate::{
     net::{Target, bind, raise_descriptor_limit, resolve, stop_signal},
-    tunnel::{Access, Forwarder, join_standard},
+    tunnel::{Forwarder, join_standard},
     wire::Name,
 };
 
@@ -44,17 +45,15 @@ pub(crate) struct Forward {
     relay: RelayArgs,
 
     #[command(flatten)]
+    token: TokenArgs,
+
+    #[command(flatten)]
     log: LogArgs,
 }
 
 impl Forward {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let relay = self.relay.relay.clone();
-        let access = Access {
-            relay: relay.clone(),
-            credentials: self.relay.credentials()?,
-            connect_timeout: self.relay.connect_timeout(),
-        };
+        let access = self.relay.access(self.token.read()?);
         let forwarder = Forwarder::new(access, self.name.clone(), self.retry_for.map(|time| time.0));
         if self.listen == "-" {
             self.log.install();

@@ -2,6 +2,7 @@
 //! become sentences for people.
 
 mod completions;
+mod config;
 mod connect;
 mod console;
 mod expose;

@@ -16,6 +16,7 @@ use super::{
     progress::Progress,
     relay_args::{RelayArgs, sentence},
     runtime,
+    secrets::CredentialArgs,
     values::Span,
 };
 use crate::{
@@ -41,6 +42,9 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 pub(crate) struct Recv {
     #[command(flatten)]
     relay: RelayArgs,
+
+    #[command(flatten)]
+    credentials: CredentialArgs,
 
     /// The name to receive as
     #[arg(long = "as", value_name = "NAME")]
@@ -145,7 +149,7 @@ impl Recv {
         let mut give_up = Instant::now() + self.retry_for.map_or(NEVER, |span| span.0);
         let mut quiet = self.quiet_deadline();
         let mut was_connected = false;
-        let credentials = self.relay.credentials()?;
+        let credentials = self.credentials.read()?;
         loop {
             let relay = &self.relay.relay;
             let wait = self.relay.connect_timeout();

@@ -4,12 +4,27 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Failure, secrets::CredentialArgs, values::Span};
+use super::{Failure, values::Span};
 use crate::{
     client::{Credentials, LinkError},
     net::{DialError, Target},
+    tunnel::Access,
     wire::{ErrorCode, Escaped, Name},
 };
+
+/// How a relay is connected to.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConnectArgs {
+    /// How long connecting may take
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    connect_timeout: Span,
+}
+
+impl ConnectArgs {
+    pub(crate) fn timeout(&self) -> Duration {
+        self.connect_timeout.0
+    }
+}
 
 /// Which relay.
 #[derive(Debug, Clone, Args)]
@@ -18,22 +33,18 @@ pub(crate) struct RelayArgs {
     #[arg(long, value_name = "HOST:PORT", env = "RELAY_ADDR")]
     pub(crate) relay: Target,
 
-    /// How long connecting may take
-    #[arg(long, value_name = "TIME", default_value = "5s")]
-    connect_timeout: Span,
-
     #[command(flatten)]
-    credentials: CredentialArgs,
+    connect: ConnectArgs,
 }
 
 impl RelayArgs {
     pub(crate) fn connect_timeout(&self) -> Duration {
-        self.connect_timeout.0
+        self.connect.timeout()
     }
 
-    /// Reads what the client can prove.
-    pub(crate) fn credentials(&self) -> Result<Credentials, Failure> {
-        self.credentials.read()
+    /// The same for tunnels.
+    pub(crate) fn access(&self, credentials: Credentials) -> Access {
+        Access { relay: self.relay.clone(), credentials, connect_timeout: self.connect_timeout() }
     }
 }
 

@@ -20,12 +20,26 @@ const TOKEN: &str = "RELAY_TOKEN";
 /// The variable with the owner's secret.
 const OWNER: &str = "RELAY_OWNER";
 
-/// What a client can prove.
+/// What lets a client in.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct CredentialArgs {
+pub(crate) struct TokenArgs {
     /// File with the token that the relay asks for [env: RELAY_TOKEN, the token itself]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+}
+
+impl TokenArgs {
+    /// Reads it. Names are not to be taken over with it.
+    pub(crate) fn read(&self) -> Result<Credentials, Failure> {
+        Ok(Credentials { token: token(self.token_file.as_deref())?, owner: None })
+    }
+}
+
+/// What a client can prove that has a name of its own.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CredentialArgs {
+    #[command(flatten)]
+    token: TokenArgs,
 
     /// File with a secret of yours; who has it takes over the name at once [env: RELAY_OWNER, the secret itself]
     #[arg(long, value_name = "FILE")]
@@ -35,13 +49,13 @@ pub(crate) struct CredentialArgs {
 impl CredentialArgs {
     /// Reads them.
     pub(crate) fn read(&self) -> Result<Credentials, Failure> {
-        let owner = secret("secret", self.owner_file.as_deref(), OWNER)?;
-        Ok(Credentials { token: token(self.token_file.as_deref())?, owner: owner.or_else(own_secret) })
+        let owner = secret("secret", self.owner_file.as_deref(), OWNER)?.or_else(own_secret);
+        Ok(Credentials { owner, ..self.token.read()? })
     }
 
     /// Whether the command line names any.
     pub(crate) fn is_given(&self) -> bool {
-        self.token_file.is_some() || self.owner_file.is_some()
+        self.token.token_file.is_some() || self.owner_file.is_some()
     }
 }
 
@@ -50,6 +64,21 @@ fn own_secret() -> Option<Secret> {
     let mut random = [0; SECRET_BYTES_SAFE];
     getrandom::fill(&mut random).ok()?;
     Secret::new(format!("{:032x}", u128::from_ne_bytes(random)).as_bytes()).ok()
+}
+
+/// Whether the environment holds the secret itself in place of this option, which names its file.
+pub(super) fn is_in_environment(option: &str) -> bool {
+    let variable = match option {
+        "token-file" => TOKEN,
+        "owner-file" => OWNER,
+        _ => return false,
+    };
+    std::env::var_os(variable).is_some()
+}
+
+/// The owner's secret in a file.
+pub(super) fn owner_in(file: &Path) -> Result<Option<Secret>, Failure> {
+    secret("secret", Some(file), OWNER)
 }
 
 /// The token of the file, or else of the environment.

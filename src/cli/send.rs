@@ -16,6 +16,7 @@ use super::{
     progress::Progress,
     relay_args::{RelayArgs, sentence},
     runtime,
+    secrets::CredentialArgs,
     values::Span,
 };
 use crate::{
@@ -44,6 +45,9 @@ pub(crate) struct Send {
 
     #[command(flatten)]
     relay: RelayArgs,
+
+    #[command(flatten)]
+    credentials: CredentialArgs,
 
     /// The name to send as [default: one made up for this call]
     #[arg(long = "as", value_name = "NAME")]
@@ -90,7 +94,7 @@ impl Send {
             None => made_up_name()?,
         };
         let fail = |error: &LinkError| sentence(error, &self.relay.relay, &name);
-        let credentials = self.relay.credentials()?;
+        let credentials = self.credentials.read()?;
         let link =
             Link::open(&self.relay.relay, &name, Mode::Session, self.relay.connect_timeout(), &credentials)
                 .await;

@@ -15,5 +15,6 @@ mod stream;
 pub use access::Access;
 pub use exposer::Exposer;
 pub use forwarder::Forwarder;
+pub use pool::READY_DEFAULT;
 pub use service::Service;
 pub use standard::join_standard;

@@ -22,8 +22,8 @@ const PARKED_MIN: usize = 2;
 /// And at the start: a browser opens six connections at once.
 const PARKED_FIRST: usize = 6;
 
-/// And at most. More visitors than this at the same moment wait for a round trip.
-const PARKED_MAX: usize = 64;
+/// And at most, unless the service says otherwise. More visitors than this at the same moment wait for a round trip.
+pub const READY_DEFAULT: usize = 64;
 
 /// How long a connection must have been of no use before there are fewer.
 pub(super) const SHRINK_EVERY: Duration = Duration::from_secs(10);
@@ -41,8 +41,9 @@ pub(super) struct Pool {
     report: mpsc::UnboundedSender<Report>,
     /// Ends with the pool; a connection that has become a stream is no longer in it.
     tasks: JoinSet<()>,
-    /// Connections there should be.
+    /// Connections there should be, and the most there may be.
     wanted: usize,
+    most: usize,
     /// Connections there are or are being made.
     made: usize,
     /// Of those, the ones that wait at the relay.
@@ -77,12 +78,14 @@ enum Report {
 impl Pool {
     pub(super) fn new(access: Access, service: Arc<Service>, key: String) -> Self {
         let (report, reports) = mpsc::unbounded_channel();
+        let most = service.ready_max.max(1);
         let mut pool = Self {
             parking: Arc::new(Parking { access, service, key }),
             reports,
             report,
             tasks: JoinSet::new(),
-            wanted: PARKED_FIRST,
+            wanted: PARKED_FIRST.min(most),
+            most,
             made: 0,
             parked: 0,
             parked_least: 0,
@@ -94,7 +97,7 @@ impl Pool {
 
     /// So many visitors had to wait.
     pub(super) fn grow(&mut self, waiting: u32) {
-        self.wanted = (self.wanted + waiting as usize).min(PARKED_MAX);
+        self.wanted = (self.wanted + waiting as usize).min(self.most);
         self.fill(Duration::ZERO);
     }
 
@@ -105,7 +108,7 @@ impl Pool {
         // Half of them at a time: the next crowd may be on its way.
         let surplus = unused.div_ceil(2);
         // A relay that ends fewer than it was asked to is asked again, but the pool is not to shrink below the least.
-        self.wanted = self.wanted.saturating_sub(surplus).max(PARKED_MIN);
+        self.wanted = self.wanted.saturating_sub(surplus).max(PARKED_MIN.min(self.most));
         u32::try_from(surplus).unwrap_or(u32::MAX)
     }
 
@@ -207,11 +210,11 @@ mod tests {
         };
         let name = Name::new(b"web").unwrap();
         let address = Target::new("127.0.0.1", 1);
-        let service = Service { name, address, port: None, proxy_protocol: false };
+        let service = Service { name, address, port: None, proxy_protocol: false, ready_max: 64 };
         let mut pool = Pool::new(access, Arc::new(service), String::new());
         pool.grow(100);
-        assert_eq!(pool.wanted, PARKED_MAX);
-        (pool.parked, pool.parked_least) = (PARKED_MAX, PARKED_MAX);
+        assert_eq!(pool.wanted, 64);
+        (pool.parked, pool.parked_least) = (64, 64);
         assert_eq!((pool.shrink(), pool.wanted), (31, 33));
         assert_eq!((pool.shrink(), pool.wanted), (31, PARKED_MIN));
         assert_eq!((pool.shrink(), pool.wanted), (31, PARKED_MIN));

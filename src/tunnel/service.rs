@@ -25,6 +25,8 @@ pub struct Service {
     pub port: Option<u16>,
     /// Tell the service each visitor's address in a header of the PROXY protocol, version 2, before the visitor's bytes.
     pub proxy_protocol: bool,
+    /// Connections kept ready for visitors at most; at least one.
+    pub ready_max: usize,
 }
 
 impl Service {

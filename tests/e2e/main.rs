@@ -37,6 +37,7 @@ mod test_client_python;
 mod tunnel;
 mod tunnel_docs;
 mod tunnel_faults;
+mod tunnel_file;
 mod tunnel_options;
 #[cfg(target_os = "linux")]
 mod tunnel_pool;

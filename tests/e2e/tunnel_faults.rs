@@ -170,11 +170,16 @@ fn both_ends_prove_the_token() {
     without.expect_exit(1);
     assert!(without.stderr().contains("asks for a token"), "{}", without.stderr());
     expose.env("RELAY_TOKEN", TOKEN);
-    let exposer = Process::spawn(expose);
+    let mut exposer = Process::spawn(expose);
     exposer.expect_stdout(" is reached ");
+    exposer.kill();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
     std::fs::write(&file, TOKEN).unwrap();
+    let mut expose = expose_command(relay.address(), ["web", &address]);
+    expose.arg("--token-file").arg(&file).args(["--retry-for", "20s"]);
+    let exposer = Process::spawn(expose);
+    exposer.expect_stdout(" is reached ");
     let forwarder = Forwarder::with(&relay, "web", &["--token-file", file.to_str().unwrap()]);
     expect_echo(forwarder.address());
     let mut wrong = command(["forward", "web", "-", "--relay", &relay.address().to_string()]);

@@ -1,20 +1,24 @@
 //! Every option of `relay expose` and `relay forward` does what its help says: each named test fails when the option is ignored.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, process::Command, thread};
 
-use crate::harness::{Exposer, Forwarder, Process, Relay, command, echo, expose_command, relay};
+use crate::harness::{
+    Exposer, Forwarder, Process, Relay, command, echo, expose_command, is_native, not_run, relay,
+};
 
 const BOTH: &[(&str, &str)] = &[
     ("--relay", "a_service_is_reached_by_its_name"),
     ("--retry-for", "retry_for_bounds_the_time_without_a_relay"),
     ("--connect-timeout", "connect_timeout_bounds_the_wait_for_an_answer"),
     ("--token-file", "both_ends_prove_the_token"),
-    ("--owner-file", "another_program_of_the_same_owner_takes_the_service_over"),
     ("--log-level", "log_level_and_format_are_those_of_every_command"),
     ("--log-format", "log_level_and_format_are_those_of_every_command"),
 ];
 
 const EXPOSE: &[(&str, &str)] = &[
+    ("--config", "a_file_has_several_services_and_the_options"),
+    ("--owner-file", "another_program_of_the_same_owner_takes_the_service_over"),
+    ("--ready", "ready_bounds_the_connections_that_wait_for_visitors"),
     ("--port", "a_public_port_is_the_one_that_was_asked_for_or_any_that_is_free"),
     ("--proxy-protocol", "proxy_protocol_tells_the_service_the_address_of_a_visitor"),
 ];
@@ -24,6 +28,7 @@ fn every_option_of_both_ends_has_a_test() {
     let sources = [
         include_str!("tunnel.rs"),
         include_str!("tunnel_faults.rs"),
+        include_str!("tunnel_file.rs"),
         include_str!("tunnel_options.rs"),
         include_str!("tunnel_reconnect.rs"),
     ];
@@ -40,6 +45,36 @@ fn every_option_of_both_ends_has_a_test() {
             assert!(exists, "{option} names the test {test}, which does not exist");
         }
     }
+}
+
+/// Whether the test passes with a program that is not given the command's option.
+#[cfg(target_os = "linux")]
+fn passes_without(command: &str, option: &str, test: &str) -> bool {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/python/strip_option.py");
+    let mut run = Command::new(std::env::current_exe().unwrap());
+    run.env("RELAY_RUNNER", format!("python3 {script} {command} {option}"));
+    let output = run.arg(test).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("running 1 test\n"), "{test} is no single test:\n{text}");
+    output.status.success()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn no_option_can_be_taken_away_without_a_test_that_notices() {
+    if !is_native() || env!("CARGO_MANIFEST_DIR").contains(' ') {
+        return not_run("needs the native program, and a path that is one word");
+    }
+    thread::scope(|scope| {
+        for (command, own) in [("expose", EXPOSE), ("forward", &[])] {
+            for (option, test) in BOTH.iter().chain(own) {
+                scope.spawn(move || {
+                    let passes = passes_without(command, option, test);
+                    assert!(!passes, "{test} passes without {option} of {command}");
+                });
+            }
+        }
+    });
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! Where the settings of a relay come from: the command line counts more than the environment, and that more than the file.
 
-use std::{collections::BTreeMap, ffi::OsString, fmt::Write, path::Path};
+use std::{collections::BTreeMap, fmt::Write, path::Path};
 
-use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, parser::ValueSource};
+use clap::{Arg, FromArgMatches, parser::ValueSource};
 
 use super::{Serve, file::File};
 use crate::{
-    cli::{Cli, Failure, secrets},
+    cli::{
+        Failure,
+        config::{self, Merged, merge},
+        secrets,
+    },
     relay::Policy,
     wire::{SECRET_BYTES_SAFE, Secret},
 };
@@ -39,29 +43,18 @@ impl Settings {
     /// # Errors
     /// What is wrong in the file, with its line.
     pub(super) fn read(config: Option<&Path>) -> Result<Self, Failure> {
-        let given: Vec<OsString> = std::env::args_os().collect();
         let file = config.map(File::read).transpose()?.unwrap_or_default();
-        let before = matches(&given)?;
-        let mut sources = BTreeMap::new();
-        let mut words: Vec<OsString> = given.iter().take(2).cloned().collect();
-        for setting in &file.options {
-            if !is_given(&before, &setting.name) {
-                words.extend(setting.words.iter().map(OsString::from));
-                sources.insert(setting.name.as_str(), format!("line {}", setting.line));
-            }
-        }
-        words.extend(given.iter().skip(2).cloned());
-        let after = matches(&words)?;
+        let Merged { before, after, lines } = merge("serve", &file.options)?;
         let serve = Serve::from_arg_matches(&after).map_err(|error| Failure::usage(error.to_string()))?;
         let mut values = BTreeMap::new();
         for argument in arguments() {
             let (Some(name), id) = (argument.get_long(), argument.get_id().as_str()) else { continue };
             let raw = after.try_get_raw(id).ok().flatten();
             let raw = raw.map(|raw| raw.map(|word| word.to_string_lossy().into_owned()).collect());
-            let source = match before.value_source(id) {
-                _ if sources.contains_key(name) => sources.remove(name).unwrap_or_default(),
-                Some(ValueSource::CommandLine) => "command line".to_owned(),
-                Some(ValueSource::EnvVariable) => "environment".to_owned(),
+            let source = match (lines.get(name), before.value_source(id)) {
+                (Some(line), _) => format!("line {line}"),
+                (_, Some(ValueSource::CommandLine)) => "command line".to_owned(),
+                (_, Some(ValueSource::EnvVariable)) => "environment".to_owned(),
                 _ => "default".to_owned(),
             };
             values.insert(name.to_owned(), (raw.unwrap_or_default(), source));
@@ -140,29 +133,11 @@ impl Settings {
 /// The name of the token from `RELAY_TOKEN` or `--token-file`.
 const DEFAULT_TOKEN: &str = "default";
 
-fn matches(words: &[OsString]) -> Result<ArgMatches, Failure> {
-    let wrong = |error: String| Failure::usage(error);
-    let whole = Cli::command().try_get_matches_from(words).map_err(|error| wrong(error.to_string()))?;
-    whole.subcommand_matches("serve").cloned().ok_or_else(|| wrong("this is not `relay serve`.".to_owned()))
-}
-
 /// The options that a file can have.
 fn arguments() -> Vec<Arg> {
-    let command = Cli::command();
-    let serve = command.find_subcommand("serve").map(|serve| serve.get_arguments().cloned().collect());
-    let all: Vec<Arg> = serve.unwrap_or_default();
-    all.into_iter()
-        .filter(|argument| !["config", "check", "help"].contains(&argument.get_id().as_str()))
-        .collect()
-}
-
-/// Whether the command line or the environment has the option.
-fn is_given(matches: &ArgMatches, name: &str) -> bool {
-    let argument = arguments().into_iter().find(|argument| argument.get_long() == Some(name));
-    let source = argument.and_then(|argument| matches.value_source(argument.get_id().as_str()));
-    // The environment holds the token itself in place of the name of its file.
-    let in_environment = name == "token-file" && std::env::var_os("RELAY_TOKEN").is_some();
-    in_environment || matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+    let mut all = config::arguments("serve");
+    all.retain(|argument| !["config", "check", "help"].contains(&argument.get_id().as_str()));
+    all
 }
 
 fn is_list(name: &str) -> bool {
