@@ -203,16 +203,17 @@ fn reconnects_of_one_name_leave_nothing_behind() {
             visitor.reset();
         }
     };
+    // Whoever is let go is let go when the relay gets to it, so what is left is waited for and not only looked at.
+    let idle = descriptors(&relay.process);
     let settled = || {
-        eventually("all connections are let go", || descriptors(&relay.process) < 30);
-        (descriptors(&relay.process), linux::memory(id, "VmRSS"), linux::threads(id))
+        eventually("all connections are let go", || descriptors(&relay.process) <= idle);
+        (linux::memory(id, "VmRSS"), linux::threads(id))
     };
     (0..200).for_each(round);
-    let (before, memory_before, threads_before) = settled();
+    let (memory_before, threads_before) = settled();
     (0..reconnects()).for_each(round);
-    let (after, memory_after, threads_after) = settled();
-    println!("descriptors {before} -> {after}, memory {memory_before} -> {memory_after}");
-    assert!(after <= before + 2, "{before} -> {after} descriptors");
+    let (memory_after, threads_after) = settled();
+    println!("{idle} descriptors, memory {memory_before} -> {memory_after}");
     assert_eq!(threads_before, threads_after);
     assert!(memory_after < memory_before + (1 << 20), "{memory_before} -> {memory_after} bytes");
 }
