@@ -16,6 +16,9 @@ const PAUSE_FIRST: Duration = Duration::from_millis(10);
 /// The longest pause: a new client waits no longer than that after others have left.
 const PAUSE_MOST: Duration = Duration::from_millis(500);
 
+/// The pause after something was given back: it is closed by its own task.
+const PAUSE_RELIEVED: Duration = Duration::from_millis(1);
+
 /// A listener that never fails: it waits when the system has nothing left to accept with, and says so once.
 #[derive(Debug)]
 pub struct Acceptor {
@@ -32,6 +35,11 @@ impl Acceptor {
 
     /// The next connection and who made it. Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> (TcpStream, SocketAddr) {
+        self.next_or(|| false).await
+    }
+
+    /// The same. When no descriptor is left, `relieve` is asked to give some back, and says whether it does.
+    pub async fn next_or(&mut self, relieve: impl Fn() -> bool) -> (TcpStream, SocketAddr) {
         loop {
             match self.listener.accept().await {
                 Ok(accepted) => {
@@ -43,6 +51,7 @@ impl Acceptor {
                     return accepted;
                 }
                 Err(error) if is_about_the_client(&error) => {}
+                Err(error) if is_out_of_descriptors(&error) && relieve() => sleep(PAUSE_RELIEVED).await,
                 Err(error) => {
                     if !self.is_starved {
                         warn!(%error, "cannot accept connections for now; those that exist go on");
@@ -53,6 +62,20 @@ impl Acceptor {
             }
         }
     }
+}
+
+/// This process or the system has no descriptor left.
+#[cfg(unix)]
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+/// This process or the system has no socket left.
+#[cfg(windows)]
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    const WSAEMFILE: i32 = 10_024;
+    error.raw_os_error() == Some(WSAEMFILE)
 }
 
 /// Errors of the one connection that was to be accepted, which its client has already given up.

@@ -11,7 +11,7 @@ use crate::net::Acceptor;
 pub(super) async fn run(shared: Arc<Shared>, listener: TcpListener) {
     let mut acceptor = Acceptor::new(listener);
     loop {
-        let (stream, address) = acceptor.next().await;
+        let (stream, address) = acceptor.next_or(|| shared.services.relieve()).await;
         let Some(live) = shared.admit(address) else { continue };
         // Fails only for a connection that is already gone, which its first read will find out.
         let _ = shared.config.socket().apply(&stream);

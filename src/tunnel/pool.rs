@@ -121,19 +121,22 @@ impl Pool {
             match report {
                 Report::Parked => {
                     self.parked += 1;
-                    self.backoff.reset();
                     continue;
                 }
                 Report::Taken => {
                     self.lose(true);
+                    self.backoff.reset();
                     self.parked_least = self.parked_least.min(self.parked);
                     self.fill(Duration::ZERO);
                 }
                 Report::Released => {
                     self.lose(true);
-                    // What the relay was not asked to end it will not want again at once.
-                    let wait = if self.made < self.wanted { self.backoff.wait() } else { Duration::ZERO };
-                    self.fill(wait);
+                    // What the relay was not asked to end it has no room for.
+                    if self.made < self.wanted {
+                        self.wanted = (self.wanted - 1).max(PARKED_MIN.min(self.most));
+                        let wait = self.backoff.wait();
+                        self.fill(wait);
+                    }
                 }
                 Report::Failed { was_parked, error } => {
                     self.lose(was_parked);

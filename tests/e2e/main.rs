@@ -42,6 +42,8 @@ mod tunnel_options;
 #[cfg(target_os = "linux")]
 mod tunnel_pool;
 mod tunnel_reconnect;
+#[cfg(target_os = "linux")]
+mod tunnel_scarce;
 mod tunnel_services;
 mod tunnel_standard;
 mod tunnel_stream;

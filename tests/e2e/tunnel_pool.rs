@@ -75,7 +75,7 @@ fn the_pool_grows_with_a_crowd_and_shrinks_when_it_has_gone() {
 }
 
 /// Runs the program with another limit on descriptors; `None` where this user may not have so many.
-fn limited(command: &std::process::Command, descriptors: usize) -> Option<Process> {
+pub fn limited(command: &std::process::Command, descriptors: usize) -> Option<Process> {
     let allowed = std::process::Command::new("sh").args(["-c", &format!("ulimit -n {descriptors}")]).status();
     if !allowed.is_ok_and(|status| status.success()) {
         return None;

@@ -8,6 +8,7 @@ mod control;
 mod key;
 mod parked;
 mod public_port;
+mod scarcity;
 mod service;
 mod visitor;
 
@@ -17,6 +18,7 @@ use std::{
 };
 
 pub use self::public_port::PublicPorts;
+use self::scarcity::Scarcity;
 pub(super) use self::{
     control::{Expose, expose},
     parked::park,
@@ -30,6 +32,7 @@ use crate::wire::Name;
 #[derive(Debug, Default)]
 pub(super) struct Services {
     by_name: Mutex<HashMap<Name, Arc<Service>>>,
+    scarcity: Scarcity,
 }
 
 impl Services {
@@ -58,6 +61,19 @@ impl Services {
         {
             entry.remove();
         }
+    }
+
+    /// Gives descriptors back where none is left: half of what is parked for each service, and for a while nothing more is parked than
+    /// visitors wait for. The other half is for those who are let in with what was given back.
+    pub(super) fn relieve(&self) -> bool {
+        let given: usize = self.lock().values().map(|service| service.give_up_half()).sum();
+        self.scarcity.begin(given);
+        given > 0
+    }
+
+    /// Whether descriptors have run out lately.
+    fn are_scarce(&self) -> bool {
+        self.scarcity.is_on()
     }
 
     /// Visits every service.

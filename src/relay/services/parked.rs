@@ -42,8 +42,10 @@ pub(in crate::relay) async fn park(
         Some(service) if !service.key().is(&key) => Err(Refusal::BadKey(name)),
         Some(service) => {
             let (give, take) = oneshot::channel();
-            service.park(give).map(|()| {
-                debug!(service = %service.name(), %address, "parked");
+            service.park(give, !shared.services.are_scarce()).map(|waits| {
+                if waits {
+                    debug!(service = %service.name(), %address, "parked");
+                }
                 (Arc::clone(service), take)
             })
         }

@@ -63,7 +63,7 @@ pub(super) fn listen(shared: &Shared, port: u16) -> Result<TcpListener, Refusal>
 pub(super) async fn accept(shared: Arc<Shared>, service: Arc<Service>, listener: TcpListener) {
     let mut acceptor = Acceptor::new(listener);
     loop {
-        let (stream, address) = acceptor.next().await;
+        let (stream, address) = acceptor.next_or(|| shared.services.relieve()).await;
         // Fails only for a connection that is already gone, which its first read will find out.
         let _ = shared.config.socket().apply(&stream);
         let Some(live) = shared.admit(address) else { continue };

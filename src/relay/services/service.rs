@@ -159,34 +159,46 @@ impl Service {
         Ok(())
     }
 
-    /// Adds a parked connection, which may get a visitor at once.
+    /// Adds a parked connection, which may get a visitor at once. If it may not wait for one it is dropped, and that said by
+    /// `false`: its exposer then wants fewer.
     ///
     /// # Errors
     /// The service has ended, or has too many of them.
-    pub(super) fn park(&self, parked: Parked) -> Result<(), Refusal> {
+    pub(super) fn park(&self, parked: Parked, may_wait: bool) -> Result<bool, Refusal> {
         let mut state = self.lock();
         if state.closed {
             return Err(Refusal::NoSuchService(self.name.clone()));
         }
         if let Some(waiting) = state.waiting.pop_front() {
             match parked.send(waiting.visitor) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(true),
                 Err(visitor) => {
                     state.waiting.push_front(Waiting { visitor, ..waiting });
-                    return Ok(());
+                    return Ok(true);
                 }
             }
+        }
+        if !may_wait {
+            return Ok(false);
         }
         if state.parked.len() >= PARKED_MAX {
             return Err(Refusal::TooManyStreams);
         }
         state.parked.push(parked);
-        Ok(())
+        Ok(true)
     }
 
     /// Forgets parked connections that have ended.
     pub(super) fn forget_gone(&self) {
         self.lock().parked.retain(|parked| !parked.is_closed());
+    }
+
+    /// Ends half of the parked connections, those that have waited longest, and says how many.
+    pub(super) fn give_up_half(&self) -> usize {
+        let parked = &mut self.lock().parked;
+        let half = parked.len().div_ceil(2);
+        parked.drain(..half);
+        half
     }
 
     // --- For the control session.
