@@ -6,7 +6,10 @@ use serde::Serialize;
 use tokio::net::TcpStream;
 
 use super::LinkError;
-use crate::wire::{Answer, Challenge, Decoder, FromRelay, Secret, encode_control};
+use crate::{
+    net::{read_some, write_all},
+    wire::{Answer, Challenge, Decoder, FromRelay, Secret, encode_control},
+};
 
 /// What a client can prove to a relay.
 #[derive(Debug, Clone, Default)]
@@ -65,25 +68,11 @@ async fn next_control(stream: &TcpStream, decoder: &mut Decoder) -> Result<Vec<u
                 _ => Ok(frame.payload),
             };
         }
-        stream.readable().await?;
-        match stream.try_read(&mut buffer) {
+        match read_some(stream, &mut buffer).await {
             Ok(0) => return Err(LinkError::Ended),
             Ok(n) => decoder.feed(&buffer[..n]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(LinkError::Ended),
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        stream.writable().await?;
-        match stream.try_write(bytes) {
-            Ok(n) => bytes = &bytes[n..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

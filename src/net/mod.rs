@@ -9,6 +9,7 @@ mod limits;
 mod listen;
 mod options;
 mod shutdown;
+mod whole;
 
 pub use accept::Acceptor;
 pub use answers::{Answers, answers};
@@ -19,3 +20,4 @@ pub use limits::raise_descriptor_limit;
 pub use listen::{ListenError, bind};
 pub use options::{Keepalive, SocketOptions};
 pub use shutdown::stop_signal;
+pub use whole::{read_some, write_all};

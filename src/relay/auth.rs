@@ -1,7 +1,5 @@
 //! The proof of a token: what stands between a hello, whatever it asks for, and acting on it.
 
-use std::io;
-
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
@@ -12,7 +10,10 @@ use super::{
     policy::{Identity, Policy},
     refusal::Refusal,
 };
-use crate::wire::{Answer, CONTROL_BYTES_MAX, encode_challenge, encode_control, parse_header};
+use crate::{
+    net::write_all,
+    wire::{Answer, CONTROL_BYTES_MAX, encode_challenge, encode_control, parse_header},
+};
 
 /// Finds out who sent `hello`, the JSON of a version 2 connection's first frame. If the relay has tokens, the client has until `deadline`
 /// to prove that it has one of them. `rest` is what was received behind the hello, and afterwards what was received behind the proof.
@@ -65,16 +66,4 @@ fn parse_answer(input: &[u8]) -> Result<Option<(Answer, usize)>, Refusal> {
     let Some(json) = input.get(start..end) else { return Ok(None) };
     let answer = serde_json::from_slice(json).map_err(|_| Refusal::NoToken)?;
     Ok(Some((answer, end)))
-}
-
-async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        stream.writable().await?;
-        match stream.try_write(bytes) {
-            Ok(n) => bytes = &bytes[n..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

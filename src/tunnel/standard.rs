@@ -1,13 +1,16 @@
 //! A stream on standard input and output, as `ssh -o ProxyCommand` wants it.
 
-use std::io;
+use std::{io, net::Shutdown};
 
+use socket2::SockRef;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy, stdin, stdout},
+    io::{AsyncReadExt, AsyncWriteExt, stdin, stdout},
     net::TcpStream,
 };
 
-/// Read at once from standard input.
+use crate::net::{read_some, write_all};
+
+/// Read at once, from either side.
 const READ_BYTES: usize = 64 << 10;
 
 /// Sends standard input to the stream and the stream to standard output. Ends when the stream does: whoever holds the other end of
@@ -16,7 +19,6 @@ const READ_BYTES: usize = 64 << 10;
 /// # Errors
 /// The stream broke, or standard output cannot be written.
 pub async fn join_standard(stream: TcpStream, received: Vec<u8>) -> io::Result<()> {
-    let (mut from, mut to) = stream.into_split();
     let mut output = stdout();
     let sending = async {
         let mut input = stdin();
@@ -24,16 +26,24 @@ pub async fn join_standard(stream: TcpStream, received: Vec<u8>) -> io::Result<(
         loop {
             let n = input.read(&mut buffer).await?;
             if n == 0 {
-                return to.shutdown().await;
+                return SockRef::from(&stream).shutdown(Shutdown::Write);
             }
-            to.write_all(&buffer[..n]).await?;
+            write_all(&stream, &buffer[..n]).await?;
         }
     };
     let receiving = async {
         output.write_all(&received).await?;
         output.flush().await?;
-        copy(&mut from, &mut output).await?;
-        output.flush().await
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            let n = read_some(&stream, &mut buffer).await?;
+            if n == 0 {
+                return io::Result::Ok(());
+            }
+            output.write_all(&buffer[..n]).await?;
+            // What comes next may be long in coming.
+            output.flush().await?;
+        }
     };
     tokio::pin!(sending, receiving);
     let mut is_sending = true;
