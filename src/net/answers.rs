@@ -1,5 +1,7 @@
 //! Whether the machine at the other end still answers.
 
+use std::time::Duration;
+
 use tokio::net::TcpStream;
 
 /// What the system knows of the answers to what it has sent.
@@ -24,11 +26,36 @@ pub fn answers(stream: &TcpStream) -> Answers {
     /// One question may be on its way.
     const PROBES_MIN: u8 = 2;
 
+    let mut pending: libc::c_int = 0;
+    // SAFETY: the descriptor is open for as long as `stream` is borrowed, and the kernel writes one integer: the bytes that are not
+    // acknowledged or not even sent. No crate in use wraps TIOCOUTQ.
+    let result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut pending) };
+    if result != 0 || pending == 0 {
+        return Answers::All;
+    }
+    let Some(info) = tcp_info(stream) else { return Answers::All };
+    if info.tcpi_probes >= PROBES_MIN || (info.tcpi_unacked > 0 && info.tcpi_retransmits > 0) {
+        Answers::Missing
+    } else {
+        Answers::Awaited
+    }
+}
+
+/// How long ago the other end's system last answered, where that is known.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn last_answer(stream: &TcpStream) -> Option<Duration> {
+    tcp_info(stream).map(|info| Duration::from_millis(info.tcpi_last_ack_recv.into()))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn tcp_info(stream: &TcpStream) -> Option<libc::tcp_info> {
+    use std::os::fd::AsRawFd;
+
     // SAFETY: `tcp_info` is made of integers, for which all bits zero are a value.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
     let mut length = size_of_val(&info) as libc::socklen_t;
     // SAFETY: the descriptor is open for as long as `stream` is borrowed, and the kernel writes at most `length` bytes, which is what
-    // `info` has. No crate in use wraps TCP_INFO or TIOCOUTQ.
+    // `info` has. No crate in use wraps TCP_INFO.
     let result = unsafe {
         libc::getsockopt(
             stream.as_raw_fd(),
@@ -38,20 +65,17 @@ pub fn answers(stream: &TcpStream) -> Answers {
             &mut length,
         )
     };
-    let mut pending: libc::c_int = 0;
-    // SAFETY: the descriptor is open, and the kernel writes one integer: the bytes that are not acknowledged or not even sent.
-    let pending_result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut pending) };
-    if result != 0 || pending_result != 0 || pending == 0 {
-        Answers::All
-    } else if info.tcpi_probes >= PROBES_MIN || (info.tcpi_unacked > 0 && info.tcpi_retransmits > 0) {
-        Answers::Missing
-    } else {
-        Answers::Awaited
-    }
+    (result == 0).then_some(info)
 }
 
 /// Asks the system about the answers of the other end's system: it does not say here.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub fn answers(_: &TcpStream) -> Answers {
     Answers::All
+}
+
+/// The same for the last answer.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn last_answer(_: &TcpStream) -> Option<Duration> {
+    None
 }

@@ -9,6 +9,7 @@ mod limits;
 mod listen;
 mod options;
 mod shutdown;
+mod silence;
 mod whole;
 
 pub use accept::Acceptor;
@@ -20,4 +21,5 @@ pub use limits::raise_descriptor_limit;
 pub use listen::{ListenError, bind};
 pub use options::{Keepalive, SocketOptions};
 pub use shutdown::stop_signal;
+pub use silence::{Silence, look_every, unanswered};
 pub use whole::{read_some, write_all};

@@ -6,9 +6,11 @@ use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, stdin, stdout},
     net::TcpStream,
+    time::interval,
 };
 
-use crate::net::{read_some, write_all};
+use super::stream::UNANSWERED_MAX;
+use crate::net::{Silence, look_every, read_some, unanswered, write_all};
 
 /// Read at once, from either side.
 const READ_BYTES: usize = 64 << 10;
@@ -47,8 +49,15 @@ pub async fn join_standard(stream: TcpStream, received: Vec<u8>) -> io::Result<(
     };
     tokio::pin!(sending, receiving);
     let mut is_sending = true;
+    let mut silence = Silence::new();
+    let mut looks = interval(look_every(UNANSWERED_MAX));
     loop {
         tokio::select! {
+            _ = looks.tick() => {
+                if silence.lasts(&stream).is_some_and(|time| time >= UNANSWERED_MAX) {
+                    return Err(unanswered());
+                }
+            }
             result = &mut receiving => return result,
             // A stream that no longer takes anything may still have something to say; how it ended, receiving finds out.
             _ = &mut sending, if is_sending => is_sending = false,

@@ -35,6 +35,8 @@ mod stopping;
 mod system;
 mod test_client_python;
 mod tunnel;
+#[cfg(target_os = "linux")]
+mod tunnel_cut;
 mod tunnel_docs;
 mod tunnel_faults;
 mod tunnel_file;

@@ -8,6 +8,7 @@
 mod copied;
 #[cfg(target_os = "linux")]
 mod pipe;
+mod watch;
 mod way;
 
 use std::{
@@ -18,19 +19,12 @@ use std::{
 };
 
 use socket2::SockRef;
-use tokio::{
-    net::TcpStream,
-    time::{Instant, Sleep, sleep},
-};
+use tokio::net::TcpStream;
 
-use way::Way;
+use self::{watch::Watch, way::Way};
 
 #[cfg(not(target_os = "linux"))]
 use copied as pipe;
-
-/// How often a connection that has nothing more to say is asked whether it has broken since: it is not read any more, and no other event
-/// of the system tells.
-const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// Two connections that are being joined. The future ends when both directions have ended or either connection has broken. Dropped before
 /// that, it resets both.
@@ -41,8 +35,10 @@ pub struct Join {
     second: TcpStream,
     there: Way,
     back: Way,
-    /// Exists while one direction has ended.
-    check: Option<Pin<Box<Sleep>>>,
+    /// How long either machine may leave unanswered what is sent to it.
+    unanswered_max: Option<Duration>,
+    /// Exists while one direction has ended, or an answer is awaited.
+    watch: Option<Box<Watch>>,
 }
 
 /// What a join has carried, in bytes, and how it ended.
@@ -59,7 +55,15 @@ pub struct Joined {
 impl Join {
     /// Joins two connections. `from_first` and `from_second` were received from them already and go before all else.
     pub fn new(first: TcpStream, second: TcpStream, from_first: Vec<u8>, from_second: Vec<u8>) -> Self {
-        Self { first, second, there: Way::new(from_first), back: Way::new(from_second), check: None }
+        let (there, back) = (Way::new(from_first), Way::new(from_second));
+        Self { first, second, there, back, unanswered_max: None, watch: None }
+    }
+
+    /// Breaks off when either machine leaves unanswered for so long what is sent to it; one that answers may rest for ever, and read
+    /// nothing. Only Linux tells; elsewhere the system's own limit on retransmissions stands.
+    pub fn unanswered_max(mut self, limit: Option<Duration>) -> Self {
+        self.unanswered_max = limit;
+        self
     }
 
     /// Bytes carried so far, both ways together.
@@ -67,19 +71,33 @@ impl Join {
         self.there.carried() + self.back.carried()
     }
 
-    /// What has broken the connection that has nothing more to say, if one has.
+    /// What has broken either connection without an event, if anything has.
     fn broken_silently(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
+        let has_written = self.there.take_has_written() | self.back.take_has_written();
         let silent = match (self.there.is_done(), self.back.is_done()) {
-            (true, false) => &self.first,
-            (false, true) => &self.second,
-            _ => return None,
+            (true, false) => Some(&self.first),
+            (false, true) => Some(&self.second),
+            _ => None,
         };
-        let check = self.check.get_or_insert_with(|| Box::pin(sleep(CHECK_EVERY)));
-        while check.as_mut().poll(cx).is_ready() {
-            if let Ok(Some(error)) | Err(error) = silent.take_error() {
+        if self.watch.is_none() && silent.is_none() && !(has_written && self.unanswered_max.is_some()) {
+            return None;
+        }
+        let watch = self.watch.get_or_insert_with(|| Box::new(Watch::new(self.unanswered_max)));
+        while watch.is_due(cx) {
+            // It is not read any more, so its end would not be seen.
+            if let Some(stream) = silent
+                && let Ok(Some(error)) | Err(error) = stream.take_error()
+            {
                 return Some(error);
             }
-            check.as_mut().reset(Instant::now() + CHECK_EVERY);
+            match watch.awaits_answer(&self.first, &self.second, self.unanswered_max) {
+                Err(error) => return Some(error),
+                Ok(false) if silent.is_none() => {
+                    self.watch = None;
+                    return None;
+                }
+                Ok(_) => {}
+            }
         }
         None
     }

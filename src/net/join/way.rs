@@ -45,6 +45,8 @@ pub(super) struct Way {
     ended: bool,
     /// The end was passed on.
     done: bool,
+    /// Something was written since that was asked last.
+    has_written: bool,
 }
 
 /// What a direction has in hand.
@@ -60,7 +62,7 @@ impl Way {
     /// A direction that begins with bytes received earlier.
     pub(super) fn new(received: Vec<u8>) -> Self {
         let held = (!received.is_empty()).then(|| Box::new(Held::Bytes { bytes: received, start: 0 }));
-        Self { held, carried: 0, large_reads: 0, ended: false, done: false }
+        Self { held, carried: 0, large_reads: 0, ended: false, done: false, has_written: false }
     }
 
     /// Bytes written so far.
@@ -71,6 +73,11 @@ impl Way {
     /// Whether the end was passed on.
     pub(super) fn is_done(&self) -> bool {
         self.done
+    }
+
+    /// Whether something was written since this was asked last.
+    pub(super) fn take_has_written(&mut self) -> bool {
+        std::mem::take(&mut self.has_written)
     }
 
     /// Carries what can be carried now. Ready when the end was passed on, or with what broke either connection.
@@ -105,12 +112,14 @@ impl Way {
                     let n = ready!(Pin::new(&mut *to).poll_write(cx, &bytes[*start..]))?;
                     *start += n;
                     self.carried += n as u64;
+                    self.has_written = true;
                 }
                 self.held = None;
             }
             Some(Held::Pipe(pipe)) => {
                 while !pipe.is_empty() {
                     self.carried += ready!(pipe.drain(cx, to))? as u64;
+                    self.has_written = true;
                 }
             }
         }
@@ -180,6 +189,7 @@ impl Way {
                 Poll::Pending => 0,
             };
             self.carried += written as u64;
+            self.has_written |= written > 0;
             if written < bytes.len() {
                 self.held = Some(Box::new(Held::Bytes { bytes: bytes[written..].to_vec(), start: 0 }));
             }

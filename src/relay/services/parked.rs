@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use socket2::SockRef;
@@ -93,7 +94,7 @@ async fn wait(
         return;
     }
     // A task of its own, without the memory that saying hello took.
-    tokio::spawn(Stream::new(stream, live, admitted));
+    tokio::spawn(Stream::new(stream, live, admitted, shared.config.user_timeout));
 }
 
 /// Waits for the end of a connection that has nothing to say before a visitor comes: whatever it says is its end.
@@ -136,11 +137,12 @@ struct About {
 }
 
 impl Stream {
-    fn new(parked: TcpStream, live: Live, admitted: Admitted) -> Self {
+    fn new(parked: TcpStream, live: Live, admitted: Admitted, unanswered_max: Option<Duration>) -> Self {
         let Admitted { visitor: Visitor { stream, address, received, live: visitor_live, .. }, counted } =
             admitted;
         let about = About { address, _visitor: visitor_live, _parked: live, _counted: counted };
-        Self { join: Join::new(stream, parked, received, Vec::new()), about: Box::new(about) }
+        let join = Join::new(stream, parked, received, Vec::new()).unanswered_max(unanswered_max);
+        Self { join, about: Box::new(about) }
     }
 }
 

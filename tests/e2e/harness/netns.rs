@@ -10,7 +10,7 @@ use std::{
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::{Process, Relay, Socket, announced, command, is_native, linux::is_root, not_run};
+use super::{Process, Relay, Service, Socket, announced, command, is_native, linux::is_root, not_run};
 
 /// The address of the machine at the near end, where the relay is to run.
 const NEAR: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
@@ -63,14 +63,29 @@ impl Machines {
         Process::spawn(inside(&self.far, command))
     }
 
+    /// A program on the near machine.
+    pub fn spawn_near(&self, command: &Command) -> Process {
+        Process::spawn(inside(&self.near, command))
+    }
+
+    /// A service on the near machine, for the programs there.
+    pub fn service_near(&self) -> Service {
+        within(&self.near, Service::start)
+    }
+
+    /// A service on the far machine, for the programs there.
+    pub fn service_far(&self) -> Service {
+        within(&self.far, Service::start)
+    }
+
     /// A connection from the near machine.
     pub fn connect_near(&self, address: SocketAddr) -> Socket {
-        connect(self.near.clone(), address)
+        within(&self.near, move || Socket::connect(address))
     }
 
     /// A connection from the far machine.
     pub fn connect_far(&self, address: SocketAddr) -> Socket {
-        connect(self.far.clone(), address)
+        within(&self.far, move || Socket::connect(address))
     }
 
     /// The cable is whole again.
@@ -111,11 +126,12 @@ fn ip(arguments: &str) {
 }
 
 /// A socket belongs for good to the namespace it was made in, so a thread that goes there and ends is enough.
-fn connect(namespace: String, address: SocketAddr) -> Socket {
+fn within<T: Send + 'static>(namespace: &str, make: impl FnOnce() -> T + Send + 'static) -> T {
+    let path = format!("/run/netns/{namespace}");
     let made = std::thread::spawn(move || {
-        let namespace = File::open(format!("/run/netns/{namespace}")).unwrap();
+        let namespace = File::open(path).unwrap();
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-        Socket::connect(address)
+        make()
     });
     made.join().unwrap()
 }

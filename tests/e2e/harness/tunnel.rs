@@ -128,7 +128,11 @@ impl Service {
 
     /// Listens there.
     pub fn at(address: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
+        Self::on(TcpListener::bind(address).unwrap())
+    }
+
+    /// Takes the connections of a listener.
+    pub fn on(listener: TcpListener) -> Self {
         listener.set_nonblocking(true).unwrap();
         Self(listener)
     }
