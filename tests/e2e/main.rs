@@ -43,6 +43,8 @@ mod tunnel_file;
 mod tunnel_options;
 #[cfg(target_os = "linux")]
 mod tunnel_pool;
+#[cfg(unix)]
+mod tunnel_postgres;
 mod tunnel_reconnect;
 #[cfg(target_os = "linux")]
 mod tunnel_scarce;
