@@ -8,13 +8,23 @@ use std::{
 
 use crate::harness::{
     DEADLINE, Machines, Process, Relay, Socket, announced, command, expose_command, frame, free_ports,
+    patience,
 };
 
 /// How long it may take beyond the limit: the system doubles its pauses, and is asked once a second.
 const SLACK: Duration = Duration::from_secs(4);
 
+/// The limit of the relay.
+const LIMIT: Duration = Duration::from_secs(2);
+
 /// How long both ends leave a relay unanswered that says nothing.
 const ENDS_OWN: Duration = Duration::from_secs(14);
+
+/// Requires that a limit was kept: what it is counted from is the last look that found nothing missing, a second before at most.
+fn in_time(took: Duration, limit: Duration) {
+    let least = limit.saturating_sub(Duration::from_secs(1));
+    assert!(took >= least && took < limit + SLACK * patience(), "{took:?} in place of {limit:?}");
+}
 
 /// The end, and how long it took.
 fn broken_after(socket: &mut Socket, since: Instant) -> Duration {
@@ -86,13 +96,11 @@ fn a_visitor_that_vanished_is_noticed_by_what_it_does_not_acknowledge() {
         scope.spawn(|| {
             let (_, local) = &mut streams[0];
             local.send("anybody there?");
-            let took = broken_after(local, since);
-            assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(2) + SLACK, "{took:?}");
+            in_time(broken_after(local, since), LIMIT);
         });
         scope.spawn(|| {
             flood(&mut bulk);
-            let took = since.elapsed();
-            assert!(took < Duration::from_secs(2) + SLACK, "{took:?}");
+            in_time(since.elapsed(), LIMIT);
         });
     });
 }
@@ -111,8 +119,7 @@ fn an_exposer_that_vanished_is_noticed_by_its_visitors() {
     machines.cut_the_cable();
     let since = Instant::now();
     visitor.send("anybody there?");
-    let took = broken_after(&mut visitor, since);
-    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(2) + SLACK, "{took:?}");
+    in_time(broken_after(&mut visitor, since), LIMIT);
 }
 
 #[test]
@@ -138,7 +145,7 @@ fn both_ends_notice_a_relay_that_vanished() {
     local.send("anybody there?");
     visitor.send("anybody there?");
     standard.write("anybody there?");
-    let ends = |took: Duration| assert!(took >= ENDS_OWN && took < ENDS_OWN + SLACK, "{took:?}");
+    let ends = |took| in_time(took, ENDS_OWN);
     let wait_standard = |mut standard: Process| {
         standard.expect_exit(1);
         ends(since.elapsed());
@@ -154,7 +161,7 @@ fn both_ends_notice_a_relay_that_vanished() {
 /// Each time the cable is mended answers come again, and what was missing before no longer counts.
 #[test]
 fn a_line_that_fails_again_and_again_is_not_taken_for_one_that_is_cut() {
-    const LIMIT: Duration = Duration::from_secs(4);
+    const LONGER: Duration = Duration::from_secs(6);
     let Some(machines) = Machines::new() else { return };
     let (relay, _) = relay(&machines, "4s");
     let service = machines.service_near();
@@ -165,7 +172,7 @@ fn a_line_that_fails_again_and_again_is_not_taken_for_one_that_is_cut() {
     let mut local = service.accept();
     local.expect("ready?");
     let mut was_cut = Duration::ZERO;
-    while was_cut < LIMIT + Duration::from_secs(2) {
+    while was_cut < LONGER {
         machines.cut_the_cable();
         let since = Instant::now();
         local.send("still there?");

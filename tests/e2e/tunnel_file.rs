@@ -71,7 +71,7 @@ address = {}
 [[services]]
 name = "told"
 address = "{}"
-port = 0
+port = {}
 proxy-protocol = "v2"
 "#,
         server.address(),
@@ -79,6 +79,7 @@ proxy-protocol = "v2"
         ports.start(),
         echo().port(),
         told.address(),
+        ports.end(),
     ));
     let exposer = written.expose();
     assert_eq!(exposer.public("web").port(), *ports.start());
@@ -138,13 +139,13 @@ fn the_documented_file_is_valid_and_every_key_documented() {
 
 #[test]
 fn each_service_of_a_file_may_have_an_owner_of_its_own() {
-    let server = Relay::start();
+    let (server, ports) = public_relay(1, &[]);
     let written = Written::new("");
     let [mine, other] = [("mine", "the owner's own secret"), ("other", "what the other one knows")]
         .map(|(name, secret)| written.beside(name, secret));
     let text = format!(
         "relay = '{}'\nowner-file = {other}\n\
-         [[services]]\nname = 'a'\naddress = '{}'\nowner-file = {mine}\n\
+         [[services]]\nname = 'a'\naddress = '{}'\nport = 0\nowner-file = {mine}\n\
          [[services]]\nname = 'b'\naddress = '{}'\n",
         server.address(),
         named("first"),
@@ -152,7 +153,7 @@ fn each_service_of_a_file_may_have_an_owner_of_its_own() {
     );
     std::fs::write(&written.path, text).unwrap();
     let mut exposer = written.expose();
-    exposer.announced("a", 1);
+    assert_eq!(exposer.public("a").port(), *ports.start());
     exposer.announced("b", 1);
     let take = |name: &str, secret: &str| {
         let mut taking = expose_command(server.address(), [name, &named("second")]);
