@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{PeerError, Stop};
+use super::{PeerError, Stop, pace::Pace};
 
 /// How long a closing connection waits for the other side's next byte or end.
 const LINGER_SILENCE: Duration = Duration::from_secs(1);
@@ -37,12 +37,14 @@ pub struct Connection {
     stream: Stream,
     peer: SocketAddr,
     patience: Duration,
+    /// What holds for the bytes that come as a whole.
+    pace: Option<Pace>,
 }
 
 impl Connection {
     /// A connection to `peer` that waits at most `patience` for each byte that is to come or to be taken.
     pub fn new(stream: Stream, peer: SocketAddr, patience: Duration) -> Self {
-        Self { stream, peer, patience }
+        Self { stream, peer, patience, pace: None }
     }
 
     /// The other side's address.
@@ -60,15 +62,31 @@ impl Connection {
         &mut self.stream
     }
 
+    /// What comes from now on is one answer, which is not to come in drops for ever: it has a time of its own, many times the patience,
+    /// and more for as long as it comes at some rate.
+    pub(super) fn limit_answer(&mut self) {
+        self.pace = Some(Pace::new(self.patience));
+    }
+
     /// Reads what there is; 0 is the end.
     ///
     /// # Errors
     /// [`PeerError`], [`PeerError::Silent`] among them.
     pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, PeerError> {
-        match timeout(self.patience, self.stream.read(buffer)).await {
-            Ok(read) => Ok(read?),
-            Err(_) => Err(PeerError::Silent(self.patience)),
+        let left = self.pace.as_ref().map_or(Duration::MAX, Pace::left);
+        let Ok(read) = timeout(self.patience.min(left), self.stream.read(buffer)).await else {
+            return Err(match &self.pace {
+                Some(pace) if left < self.patience => {
+                    PeerError::Unfinished("sending its answer", pace.allowed())
+                }
+                _ => PeerError::Silent(self.patience),
+            });
+        };
+        let n = read?;
+        if let Some(pace) = &mut self.pace {
+            pace.came(n);
         }
+        Ok(n)
     }
 
     /// The same between two messages, where a stopping server ends the conversation as the peer's own end would.

@@ -15,6 +15,7 @@ mod frame;
 mod hosted;
 mod json;
 pub mod network;
+mod pace;
 mod proxy;
 mod received;
 mod request;

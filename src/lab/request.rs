@@ -10,14 +10,15 @@ use super::{
 /// Sends `request`, which is taken to be JSON, and returns the answer, which is JSON of at most `bytes_max` bytes.
 ///
 /// # Errors
-/// [`PeerError::Malformed`] when the answer is no JSON, [`PeerError::TooLarge`] when it is announced to be larger, and what
-/// [`Connection::read`] and [`Connection::write_all`] report.
+/// [`PeerError::Malformed`] when the answer is no JSON, [`PeerError::TooLarge`] when it is announced to be larger,
+/// [`PeerError::Unfinished`] when it comes in drops, and what [`Connection::read`] and [`Connection::write_all`] report.
 pub async fn request(
     connection: &mut Connection,
     request: &[u8],
     bytes_max: usize,
 ) -> Result<Vec<u8>, ClientError> {
     connection.write_all(&framed(request)?).await?;
+    connection.limit_answer();
     let length = read_length(connection, None).await?.ok_or(PeerError::Closed("an answer"))?;
     let answer = read_body(connection, length, bytes_max).await?;
     match serde_json::from_slice::<Value>(&answer) {
@@ -30,7 +31,10 @@ pub async fn request(
 mod tests {
     use std::time::Duration;
 
-    use tokio::io::AsyncWriteExt;
+    use tokio::{
+        io::AsyncWriteExt,
+        time::{Instant, sleep},
+    };
 
     use super::*;
     use crate::lab::testing::pair;
@@ -57,5 +61,40 @@ mod tests {
             let error = answered(bytes).await.unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");
         }
+    }
+
+    /// The answer of a server that announces `length` bytes and sends them in pieces of `piece`, one each `gap`, and how long it took.
+    async fn dripped(length: u32, piece: usize, gap: Duration) -> (Result<Vec<u8>, ClientError>, Duration) {
+        let (mut connection, mut peer) = pair(Duration::from_secs(5));
+        let start = Instant::now();
+        let drip = async {
+            peer.write_all(&length.to_be_bytes()).await.unwrap();
+            peer.write_all(b"1").await.unwrap();
+            while peer.write_all(&b" ".repeat(piece)).await.is_ok() {
+                sleep(gap).await;
+            }
+        };
+        let answer = tokio::select! {
+            answer = request(&mut connection, b"{}", 16 << 20) => answer,
+            () = drip => unreachable!(),
+        };
+        (answer, start.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_in_drops_is_left_and_one_that_is_slow_is_not() {
+        // 2,500 bytes in a minute are worth two seconds more, and those bring another hundred bytes.
+        for (piece, gap_ms, seconds) in [(1, 4900, 60), (1, 24, 62)] {
+            let (left, took) = dripped(16 << 20, piece, Duration::from_millis(gap_ms)).await;
+            let left = left.unwrap_err().to_string();
+            assert_eq!(left, format!("the server was still sending its answer after {seconds}s"));
+            assert_eq!(took.as_secs(), seconds);
+        }
+        // 9,600 bit/s, for three minutes.
+        let (whole, took) = dripped(216_000, 1200, Duration::from_secs(1)).await;
+        assert_eq!((whole.unwrap().len(), took.as_secs()), (216_000, 179));
+        let (silent, took) = dripped(10, 1, Duration::from_secs(6)).await;
+        assert!(matches!(silent, Err(ClientError::Peer(PeerError::Silent(_)))), "{silent:?}");
+        assert_eq!(took.as_secs(), 5);
     }
 }

@@ -160,6 +160,22 @@ fn an_answer_that_is_not_what_the_protocol_says() {
 }
 
 #[test]
+fn an_answer_that_drips_without_end() {
+    let server = PythonServer::start("drip_frame");
+    fails(&["request", "127.0.0.1", &server.port(), "{}"], 7, "was still sending its answer after 6s");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    // What it takes and what it does not take, since it reads once only.
+    for (bytes, sentence) in
+        [(100, "was still sending its answer after 1s"), (30 << 20, "took nothing for 500ms")]
+    {
+        std::fs::write(&file, vec![7; bytes]).unwrap();
+        let server = PythonServer::with(&["drip", "0"]);
+        fails(&["upload", "127.0.0.1", &server.port(), file.to_str().unwrap()], 7, sentence);
+    }
+}
+
+#[test]
 fn a_server_that_does_not_want_the_file_or_has_got_another() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");

@@ -267,7 +267,8 @@ fn log_level_decides_what_is_logged() {
 
 #[test]
 fn the_help_gives_every_default() {
-    let defaults = ["3s", "30s", "10s", "5s", "14s", "1MiB", "16MiB", "64KiB", "1KiB", "65535", "512KiB", "50us"];
+    let defaults =
+        ["3s", "30s", "10s", "5s", "14s", "1MiB", "16MiB", "64KiB", "1KiB", "65535", "512KiB", "50us"];
     let all = predicate::function(|text: &str| {
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
         defaults.iter().all(|default| words.contains(&format!("[default: {default}]")))

@@ -16,6 +16,9 @@ use crate::{
 };
 
 /// Send length-prefixed JSON and print the answer
+///
+/// From its first byte on the answer may take 12 times as long as --timeout says, and a second more for every 1000 bytes of it that have
+/// come.
 #[derive(Debug, Args)]
 #[command(after_help = sentence::EXIT_CODES)]
 pub(crate) struct Request {

@@ -15,6 +15,9 @@ use crate::{
 };
 
 /// Send a file and print what the server says about it
+///
+/// The file may take any time, as long as the server goes on taking it. From its first byte on the answer may then take as long as
+/// --timeout says, and half a second. Half a second of silence ends it too, where the server does not end its line.
 #[derive(Debug, Args)]
 #[command(after_help = sentence::EXIT_CODES)]
 pub(crate) struct Upload {

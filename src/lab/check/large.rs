@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::lab::{Connection, PeerError};
+use crate::lab::{Connection, PeerError, pace::PATIENCE_TIMES_MAX};
 
 /// How much is read at once.
 const PIECE_BYTES: usize = 64 << 10;
@@ -17,9 +17,6 @@ const ANSWER_TIMES_MAX: usize = 32;
 
 /// What comes on top of that.
 const ANSWER_MORE: usize = 1 << 20;
-
-/// The whole exchange may take so many times the patience, and a pause: with 5 s a minute, enough for 1 MiB at 140 kbit/s each way.
-const PATIENCE_TIMES_MAX: u32 = 12;
 
 /// What came back for the large message.
 #[derive(Debug)]
@@ -49,6 +46,7 @@ pub(super) async fn exchange(
     let mut buffer = vec![0; PIECE_BYTES];
     let (mut unsent, mut bytes, mut is_unchanged) = (message, 0, true);
     let start = Instant::now();
+    // The whole of it, there and back.
     let longest = patience.saturating_mul(PATIENCE_TIMES_MAX).saturating_add(pause);
     // No deadline where the clock ends.
     let deadline = start.checked_add(longest);

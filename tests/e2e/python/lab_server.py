@@ -90,6 +90,15 @@ def drip(client):
         time.sleep(0.02)
 
 
+def drip_frame(client):
+    """Announces a megabyte of JSON and sends it a byte at a time."""
+    client.recv(65536)
+    client.sendall(struct.pack(">I", 1 << 20))
+    while True:
+        client.sendall(b" ")
+        time.sleep(0.02)
+
+
 def count(client):
     """Counts the connections and their bytes on standard output, and echoes."""
     notice("connection")

@@ -1,23 +1,15 @@
 //! Sending a file and reading what the server says about it.
 
-use std::{io, time::Duration};
+mod exchange;
+mod outgoing;
 
-use sha2::{Digest, Sha256};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, split},
-    time::{sleep, timeout},
+use tokio::io::AsyncRead;
+
+use self::{
+    exchange::{exchange, is_refusal},
+    outgoing::Outgoing,
 };
-
 use super::{ClientError, Connection, PeerError, Preview, files::hex};
-
-/// How much is read from the file and sent at once.
-const PIECE_BYTES: usize = 64 << 10;
-
-/// The longest answer.
-const ANSWER_BYTES_MAX: usize = 4096;
-
-/// An answer without an end of line is complete after so long a silence.
-const ANSWER_PAUSE: Duration = Duration::from_millis(500);
 
 /// How many hexadecimal digits a SHA-256 has.
 const SHA256_DIGITS: usize = 64;
@@ -44,120 +36,9 @@ pub async fn upload(
     file: impl AsyncRead + Unpin,
     on_progress: impl FnMut(u64),
 ) -> Result<Confirmation, ClientError> {
-    let mut outgoing = Outgoing {
-        file,
-        unsent: [name, b"\n", &size.to_be_bytes()].concat(),
-        start: 0,
-        size,
-        unread: size,
-        hash: Sha256::new(),
-    };
+    let mut outgoing = Outgoing::new(name, size, file);
     let answer = exchange(connection, &mut outgoing, on_progress).await?;
     judge(&answer, outgoing)
-}
-
-/// What is still to be sent: the header, then the file.
-struct Outgoing<F> {
-    file: F,
-    /// Read from the file; from `start` on it was not sent yet.
-    unsent: Vec<u8>,
-    start: usize,
-    size: u64,
-    /// Bytes of the file that were not read yet.
-    unread: u64,
-    hash: Sha256,
-}
-
-impl<F: AsyncRead + Unpin> Outgoing<F> {
-    fn unsent(&self) -> &[u8] {
-        self.unsent.get(self.start..).unwrap_or_default()
-    }
-
-    fn is_sent(&self) -> bool {
-        self.unsent().is_empty() && self.unread == 0
-    }
-
-    /// How many bytes of the file were sent.
-    fn progress(&self) -> u64 {
-        (self.size - self.unread).saturating_sub(self.unsent().len() as u64)
-    }
-
-    /// Reads on in the file when everything that was read is sent.
-    async fn refill(&mut self) -> Result<(), ClientError> {
-        if !self.unsent().is_empty() || self.unread == 0 {
-            return Ok(());
-        }
-        self.start = 0;
-        let wanted = usize::try_from(self.unread).unwrap_or(usize::MAX).min(PIECE_BYTES);
-        self.unsent.resize(wanted, 0);
-        let n = self.file.read(&mut self.unsent).await.map_err(ClientError::File)?;
-        self.unsent.truncate(n);
-        if n == 0 {
-            let shorter = io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter while it was sent");
-            return Err(ClientError::File(shorter));
-        }
-        self.hash.update(&self.unsent);
-        self.unread -= n as u64;
-        Ok(())
-    }
-}
-
-/// Sends, and reads meanwhile: the server may have a reason not to want the rest. Returns what it said.
-async fn exchange<F: AsyncRead + Unpin>(
-    connection: &mut Connection,
-    outgoing: &mut Outgoing<F>,
-    mut on_progress: impl FnMut(u64),
-) -> Result<Vec<u8>, ClientError> {
-    let patience = connection.patience();
-    let (mut reader, mut writer) = split(connection.stream());
-    let mut answer = Vec::new();
-    let mut piece = [0; 512];
-    loop {
-        outgoing.refill().await?;
-        let is_sent = outgoing.is_sent();
-        let has_line = answer.contains(&b'\n') || answer.len() > ANSWER_BYTES_MAX;
-        if has_line && (is_sent || is_refusal(&answer)) || answer.len() > ANSWER_BYTES_MAX {
-            return Ok(answer);
-        }
-        let is_ending = is_sent && !answer.is_empty();
-        tokio::select! {
-            read = reader.read(&mut piece) => match read.map_err(PeerError::from)? {
-                0 => return Ok(answer),
-                n => answer.extend_from_slice(&piece[..n]),
-            },
-            written = writer.write(outgoing.unsent()), if !is_sent => match written {
-                Ok(n) if n > 0 => {
-                    outgoing.start += n;
-                    on_progress(outgoing.progress());
-                }
-                _ => {
-                    // It has closed its receiving side; what it said before may tell why.
-                    while let Ok(Ok(n @ 1..)) = timeout(patience, reader.read(&mut piece)).await {
-                        answer.extend_from_slice(&piece[..n]);
-                        if answer.len() > ANSWER_BYTES_MAX {
-                            break;
-                        }
-                    }
-                    return if is_refusal(&answer) { Ok(answer) } else { Err(PeerError::Reset.into()) };
-                }
-            },
-            () = sleep(if is_ending { ANSWER_PAUSE } else { patience }) => {
-                return match (is_ending, is_sent) {
-                    (true, _) => Ok(answer),
-                    (false, true) => Err(PeerError::Silent(patience).into()),
-                    (false, false) => Err(PeerError::Stalled(patience).into()),
-                };
-            }
-        }
-    }
-}
-
-/// Whether the answer begins with the word; `errors.txt received` does not.
-fn is_refusal(answer: &[u8]) -> bool {
-    let Some((word, rest)) = answer.split_at_checked(5) else { return false };
-    let is_word =
-        rest.first().is_none_or(|next| next.is_ascii_whitespace() || matches!(next, b':' | b'!' | b','));
-    word.eq_ignore_ascii_case(b"error") && is_word
 }
 
 /// What the answer means for a file that was sent.
@@ -173,7 +54,7 @@ fn judge<F: AsyncRead + Unpin>(answer: &[u8], outgoing: Outgoing<F>) -> Result<C
     if first.is_empty() {
         return Err(PeerError::Closed("an answer").into());
     }
-    let ours = hex(&outgoing.hash.finalize());
+    let ours = hex(outgoing.into_hash().as_ref());
     let theirs = first
         .split(|byte| !byte.is_ascii_hexdigit())
         .find(|word| word.len() == SHA256_DIGITS)
@@ -189,14 +70,16 @@ fn judge<F: AsyncRead + Unpin>(answer: &[u8], outgoing: Outgoing<F>) -> Result<C
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::DuplexStream;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
     use super::*;
     use crate::lab::testing::pair;
 
     const HELLO_SHA256: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
-    async fn send(
+    pub(super) async fn send(
         size: u64,
         file: &[u8],
         server: impl AsyncFnOnce(&mut DuplexStream),
@@ -210,12 +93,12 @@ mod tests {
         result
     }
 
-    async fn receive(peer: &mut DuplexStream, bytes: usize) {
+    pub(super) async fn receive(peer: &mut DuplexStream, bytes: usize) {
         peer.read_exact(&mut vec![0; bytes]).await.unwrap();
     }
 
     /// `a.txt`, its line feed, the size, `hello`.
-    const HELLO_BYTES: usize = 6 + 8 + 5;
+    pub(super) const HELLO_BYTES: usize = 6 + 8 + 5;
 
     #[tokio::test(start_paused = true)]
     async fn a_confirmation_may_name_the_hash_and_must_not_name_another() {
