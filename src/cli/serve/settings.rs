@@ -15,7 +15,8 @@ use crate::{
     wire::{SECRET_BYTES_SAFE, Secret},
 };
 
-/// Settings that a running relay takes over.
+/// Settings that a running relay takes over when it reads them again, for which Windows has no signal.
+#[cfg(unix)]
 const CHANGEABLE: [&str; 9] = [
     "allow",
     "allow-v1",
@@ -93,6 +94,7 @@ impl Settings {
     }
 
     /// What differs from `other` and needs a restart.
+    #[cfg(unix)]
     pub(super) fn needs_restart(&self, other: &Self) -> Vec<&str> {
         let differs = |name: &&str| {
             let of = |settings: &Self| settings.values.get(*name).map(|(words, _)| words.clone());
