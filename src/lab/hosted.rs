@@ -63,10 +63,11 @@ impl Hosted {
                 // The sender is only ever dropped.
                 let _ = left.await;
             };
-            let carried = carry(&self.network, &mut stream, &mut far, has_left, pending()).await;
+            let carried =
+                carry(&self.network, self.patience, &mut stream, &mut far, has_left, pending()).await;
             match &carried {
                 Carried::ToTheEnd | Carried::Stopped => linger(&mut stream).await,
-                Carried::Dropped(_) | Carried::Broken(_) => reset(stream),
+                Carried::Dropped(_) | Carried::Stalled(_) | Carried::Broken(_) => reset(stream),
             }
             // With `far` the service loses its client, as it does when a real connection breaks.
             drop(far);
@@ -77,6 +78,7 @@ impl Hosted {
             // The conversation knows of the stop itself, and its end is that of the network.
             Carried::ToTheEnd | Carried::Stopped => result,
             Carried::Dropped(after) => Err(ServiceError::Dropped(after)),
+            Carried::Stalled(patience) => Err(PeerError::Stalled(patience).into()),
             Carried::Broken(error) => result.and(Err(PeerError::from(error).into())),
         }
     }

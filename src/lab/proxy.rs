@@ -1,6 +1,6 @@
 //! A proxy that does nothing but make the network worse.
 
-use std::{future::pending, net::SocketAddr, time::Duration};
+use std::{future::pending, io, net::SocketAddr, time::Duration};
 
 use tokio::net::TcpStream;
 use tracing::info;
@@ -11,6 +11,9 @@ use super::{
     server::SOCKET_OPTIONS,
 };
 use crate::net::{Target, dial};
+
+/// How long either side may take no byte at all of what has arrived for it before the connection is given up.
+const STALL_LIMIT: Duration = Duration::from_secs(300);
 
 /// Joins each connection with one of its own to the target.
 #[derive(Debug)]
@@ -49,9 +52,11 @@ impl Proxy {
         // Fails only for a connection that is already gone, which its first read will find out.
         let _ = SOCKET_OPTIONS.apply(&far);
         info!(%peer, target = %self.target, "joined");
-        let carried = carry(&self.network, &mut stream, &mut far, pending(), stop.requested()).await;
+        let carried =
+            carry(&self.network, STALL_LIMIT, &mut stream, &mut far, pending(), stop.requested()).await;
         let failure = match carried {
             Carried::ToTheEnd | Carried::Stopped => return Ok(()),
+            Carried::Stalled(_) => ServiceError::Broken(io::ErrorKind::TimedOut.into()),
             Carried::Broken(error) => ServiceError::Broken(error),
             Carried::Dropped(after) => ServiceError::Dropped(after),
         };

@@ -1,6 +1,7 @@
 //! The emulated network, measured: never better than what was asked for, and not much worse.
 
 use std::{
+    io::Write,
     net::Shutdown,
     time::{Duration, Instant},
 };
@@ -157,6 +158,18 @@ fn the_last_answer_arrives_however_late() {
     client.send([b'x'; 5000]);
     let answer = client.receive_all();
     assert_eq!(answer.iter().filter(|byte| **byte == b'x').count(), 5000);
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_disconnected_behind_a_network_too() {
+    for options in [&[][..], &["--delay", "1ms"], &["--rate", "800mbit"]] {
+        let server = LabServer::start("echo", &[&["--idle-timeout", "300ms"], options].concat());
+        let mut client = server.connect();
+        client.0.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+        // Until nothing is taken any more, or the connection is gone.
+        while client.0.write(&[b'x'; 1 << 16]).is_ok() {}
+        server.process.expect_stderr("the client took nothing for 300ms");
+    }
 }
 
 #[test]

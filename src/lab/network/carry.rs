@@ -25,17 +25,20 @@ pub enum Carried {
     Stopped,
     /// The network's `drop_after`, this long, is over.
     Dropped(Duration),
+    /// One of the streams took nothing for this long.
+    Stalled(Duration),
     /// One of the streams failed.
     Broken(io::Error),
 }
 
 /// Takes the bytes of `a` to `b` and those of `b` to `a`, through `network`. When `b_is_gone` completes, `b` takes nothing any
-/// more: what it has said is still brought to `a`, then that was all. When `stop` completes, it ends as soon as nothing is on the way and
+/// more: what it has said is still brought to `a`, then that was all. Neither may take nothing for longer than `patience`. When `stop` completes, it ends as soon as nothing is on the way and
 /// nothing follows.
 ///
 /// The end of one direction leaves the other as it is; a failure ends both at once.
 pub async fn carry<A, B>(
     network: &Network,
+    patience: Duration,
     a: &mut A,
     b: &mut B,
     b_is_gone: impl Future<Output = ()>,
@@ -54,10 +57,10 @@ where
             // In this order: a `b` that is gone must not pass for one that failed.
             biased;
             () = b_is_gone => Ok(()),
-            result = pump(a_reader, b_writer, Line::new(network, now), &traffic) => result,
+            result = pump(a_reader, b_writer, Line::new(network, now), patience, &traffic) => result,
         }
     };
-    let back = pump(b_reader, a_writer, Line::new(network, now), &traffic);
+    let back = pump(b_reader, a_writer, Line::new(network, now), patience, &traffic);
     let drop = async {
         match network.drop_after {
             Some(time) => {
@@ -70,7 +73,8 @@ where
     tokio::select! {
         result = async { tokio::try_join!(there, back) } => match result {
             Ok(_) => Carried::ToTheEnd,
-            Err(Broken::Reader(error) | Broken::Writer(error)) => Carried::Broken(error),
+            Err(Broken::Stalled) => Carried::Stalled(patience),
+            Err(Broken::Failed(error)) => Carried::Broken(error),
         },
         time = drop => Carried::Dropped(time),
         () = async {
@@ -95,11 +99,13 @@ mod tests {
     use super::*;
     use crate::lab::network::Rate;
 
+    const PATIENCE: Duration = Duration::from_secs(300);
+
     /// Two ends with `network` between them.
     fn ends(network: Network) -> (DuplexStream, DuplexStream) {
         let (near, mut a) = duplex(1 << 20);
         let (mut b, far) = duplex(1 << 20);
-        tokio::spawn(async move { carry(&network, &mut a, &mut b, pending(), pending()).await });
+        tokio::spawn(async move { carry(&network, PATIENCE, &mut a, &mut b, pending(), pending()).await });
         (near, far)
     }
 
@@ -178,7 +184,7 @@ mod tests {
             pending::<()>().await;
         };
         tokio::select! {
-            carried = carry(&network, &mut a, &mut b, pending(), pending()) => assert!(matches!(carried, Carried::Dropped(_))),
+            carried = carry(&network, PATIENCE, &mut a, &mut b, pending(), pending()) => assert!(matches!(carried, Carried::Dropped(_))),
             () = talk => unreachable!(),
         }
         assert_eq!(start.elapsed().as_secs(), 10);
@@ -196,7 +202,7 @@ mod tests {
         near.write_all(b"too late").await.unwrap();
         far.write_all(b"goodbye").await.unwrap();
         drop(far);
-        let carried = carry(&network, &mut a, &mut b, async {}, pending()).await;
+        let carried = carry(&network, PATIENCE, &mut a, &mut b, async {}, pending()).await;
         assert!(matches!(carried, Carried::ToTheEnd), "{carried:?}");
         assert_eq!(receive(&mut near, 7).await, b"goodbye");
     }
@@ -214,11 +220,32 @@ mod tests {
             }
         };
         tokio::select! {
-            _ = carry(&network, &mut a, &mut b, pending(), pending()) => unreachable!(),
+            _ = carry(&network, PATIENCE, &mut a, &mut b, pending(), pending()) => unreachable!(),
             () = flood => unreachable!(),
             () = sleep(Duration::from_secs(60)) => {}
         }
         assert!(sent <= network.in_flight_max() + (4 << 10), "{sent} bytes were taken");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_receiver_that_takes_nothing_ends_it_although_the_sender_goes_on() {
+        let network = Network { delay: Duration::from_secs(1), ..Network::default() };
+        let (mut near, mut a) = duplex(64);
+        let (mut b, _far) = duplex(64);
+        let start = Instant::now();
+        let drip = async {
+            loop {
+                near.write_all(b"x").await.unwrap();
+                sleep(Duration::from_secs(1)).await;
+            }
+        };
+        let carried = tokio::select! {
+            carried = carry(&network, PATIENCE, &mut a, &mut b, pending(), pending()) => carried,
+            () = drip => unreachable!(),
+        };
+        assert!(matches!(carried, Carried::Stalled(PATIENCE)), "{carried:?}");
+        // The 65th byte arrives then and is not taken.
+        assert_eq!(start.elapsed().as_secs(), 65 + PATIENCE.as_secs());
     }
 
     #[tokio::test(start_paused = true)]
@@ -235,7 +262,7 @@ mod tests {
             start.elapsed()
         };
         let (carried, answered) = tokio::join!(
-            carry(&network, &mut a, &mut b, pending(), sleep(Duration::from_millis(500))),
+            carry(&network, PATIENCE, &mut a, &mut b, pending(), sleep(Duration::from_millis(500))),
             answer
         );
         assert!(matches!(carried, Carried::Stopped), "{carried:?}");
