@@ -216,6 +216,7 @@ fn wrong_usage() {
         &["serve", "echo", "127.0.0.1", "0", "--rate", "1MB"],
         &["serve", "echo", "127.0.0.1", "0", "--max-connections", "0"],
         &["proxy", "0", "nowhere"],
+        &["proxy", "0", "127.0.0.1:9", "--timeout", "0s"],
         &["check", "127.0.0.1", "80", "--messages", "0"],
         &["check", "127.0.0.1", "80", "--size", "0"],
     ] {

@@ -40,6 +40,9 @@ pub(crate) struct ProxyCommand {
 
 impl ProxyCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        if self.timeout.0.is_zero() {
+            return Err(Failure::usage("--timeout is to be longer than nothing."));
+        }
         self.server.install_log();
         let hint = |_: SocketAddr| format!("leads to {}", self.target);
         let handler = Arc::new(Proxy {
