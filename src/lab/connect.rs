@@ -22,8 +22,8 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Repeats `attempt` while it fails, for a reason that can pass, and attempts are left. `on_retry` hears of each failure that is not the last, with the number of
-    /// the attempt that follows.
+    /// Repeats `attempt` while it fails, for a reason that can pass, and attempts are left. `on_retry` hears of each failure that is not
+    /// the last, with the number of the attempt that follows.
     ///
     /// # Errors
     /// That of the last attempt.

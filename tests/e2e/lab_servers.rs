@@ -88,7 +88,10 @@ fn a_client_that_resets_or_says_nothing_harms_nobody() {
         server.process.wait_stderr("the ends of all connections", |log| {
             (log.matches("closed").count() >= ends).then_some(())
         });
-        server.connect();
+        server.connect().shutdown_write();
+        server
+            .process
+            .wait_stderr("one more end", |log| (log.matches("closed").count() > ends).then_some(()));
     }
 }
 
@@ -233,6 +236,13 @@ fn a_pause_ends_a_timestamp_message() {
     client.shutdown_write();
     let answer = client.receive_all();
     assert!(answer.ends_with(b": one message"), "{}", answer.escape_ascii());
+    // Nothing else ends it.
+    let server = LabServer::start("timestamp", &["--pause", "700ms"]);
+    let mut client = server.connect();
+    let start = Instant::now();
+    client.send("x");
+    client.expect("Server received at ");
+    assert!(start.elapsed() >= Duration::from_millis(700), "{:?}", start.elapsed());
 }
 
 #[test]
