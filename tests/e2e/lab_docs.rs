@@ -81,3 +81,26 @@ fn the_first_tunnel_leads_to_the_first_server() {
     talk.1[0] = replaced(&talk.1[0], &[("9000", "8888".to_owned())]);
     expect_talk(&talk, &[("9000", port)]);
 }
+
+/// What the lines of an example type behind the prompts.
+fn typed(example: &(String, Vec<String>)) -> Vec<&str> {
+    example.1.iter().map(|line| line.split_once(" > ").expect("a prompt and what is typed").1).collect()
+}
+
+#[test]
+fn a_message_crosses_the_relay() {
+    let [_, receiving, sending, _] = <[_; 4]>::try_from(examples("Across networks: the relay")).unwrap();
+    let relay = Relay::start();
+    let client = |example: &(String, Vec<String>)| {
+        let words = [("192.168.1.20 8080", format!("127.0.0.1 {}", relay.port()))];
+        let mut client = Process::spawn(command(arguments(&example.0, &words)));
+        relay.logged(&["joined", example.0.rsplit(' ').next().unwrap()]);
+        for line in typed(example) {
+            client.write(format!("{line}\n"));
+        }
+        client
+    };
+    let receiver = client(&receiving);
+    let _sender = client(&sending);
+    receiver.expect_stdout("b'hello'");
+}
