@@ -430,8 +430,7 @@ fn what_is_piped_in_keeps_its_bytes() {
 #[test]
 fn a_terminal_is_told_the_end_at_once_and_given_back_as_it_was() {
     if !crate::harness::is_native() {
-        println!("not run: the program does not run on this system itself");
-        return;
+        return crate::harness::not_run("the program does not run on this system itself");
     }
     let mut server = Relay::start();
     let program = command([""; 0]).get_program().to_owned();

@@ -243,7 +243,7 @@ mod reload {
     #[test]
     fn a_token_that_is_added_counts_and_one_that_is_taken_away_ends_its_sessions() {
         if crate::harness::is_windows() {
-            return; // It has no signals.
+            return crate::harness::not_run("Windows has no signals");
         }
         let file = Written::new(&with_tokens("a = \"the token of a\"\nb = \"the token of b\"\n"));
         let relay = file.relay(&[]);
@@ -274,7 +274,7 @@ mod reload {
     #[test]
     fn what_cannot_change_is_named_and_what_can_does() {
         if crate::harness::is_windows() {
-            return; // It has no signals.
+            return crate::harness::not_run("Windows has no signals");
         }
         let file = Written::new(LISTEN);
         let relay = file.relay(&[]);
@@ -300,7 +300,7 @@ mod reload {
     #[test]
     fn a_broken_file_changes_nothing_and_is_explained() {
         if crate::harness::is_windows() {
-            return; // It has no signals.
+            return crate::harness::not_run("Windows has no signals");
         }
         let file = Written::new(&with_tokens("a = \"the token of a\"\n"));
         let relay = file.relay(&[]);
@@ -322,7 +322,7 @@ mod reload {
     #[test]
     fn a_token_file_is_read_again() {
         if crate::harness::is_windows() {
-            return; // It has no signals.
+            return crate::harness::not_run("Windows has no signals");
         }
         let file = Written::new("the first token");
         let mut serve = command(["serve", "--listen", "127.0.0.1:0", "--token-file"]);

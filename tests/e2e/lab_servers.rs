@@ -34,8 +34,7 @@ fn timestamp_answers_in_local_time_and_closes() {
 #[test]
 fn timestamp_knows_the_time_zone_that_is_set() {
     if is_windows() {
-        // The zone of Windows is a setting of the system, not a variable.
-        return;
+        return crate::harness::not_run("the zone of Windows is a setting of the system, not a variable");
     }
     // Nine hours east of Greenwich, written so that no database of zones is needed.
     let mut server = command(["lab", "serve", "timestamp", "127.0.0.1", "0"]);
@@ -278,7 +277,7 @@ mod signals {
     #[test]
     fn ctrl_c_lets_a_message_finish_and_gives_the_port_back() {
         if is_windows() {
-            return;
+            return crate::harness::not_run("Windows has no signals");
         }
         let mut server = LabServer::start("timestamp", &["--pause", "1s"]);
         let mut idle = server.connect();
@@ -304,7 +303,7 @@ mod signals {
     #[test]
     fn a_stop_has_a_deadline_and_a_second_signal_none() {
         if is_windows() {
-            return;
+            return crate::harness::not_run("Windows has no signals");
         }
         let unfinished = |options: &[&str]| {
             let server = LabServer::start("json", options);

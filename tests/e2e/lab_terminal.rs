@@ -13,7 +13,7 @@ fn on_terminal(args: &[&str]) -> Process {
 #[test]
 fn a_terminal_is_asked_and_what_could_steer_it_is_escaped() {
     if is_windows() {
-        return;
+        return crate::harness::not_run("the program for Windows has no terminal of this system");
     }
     let server = PythonServer::start("greeting");
     let mut terminal = on_terminal(&["talk", "127.0.0.1", &server.port()]);
@@ -33,7 +33,7 @@ fn a_terminal_is_asked_and_what_could_steer_it_is_escaped() {
 #[test]
 fn an_answer_ends_its_line_on_a_terminal() {
     if is_windows() {
-        return;
+        return crate::harness::not_run("the program for Windows has no terminal of this system");
     }
     let server = LabServer::start("received", &[]);
     let mut terminal = on_terminal(&["talk", "127.0.0.1", &server.port(), "hi"]);
@@ -44,7 +44,7 @@ fn an_answer_ends_its_line_on_a_terminal() {
 #[test]
 fn a_json_answer_cannot_steer_the_terminal() {
     if is_windows() {
-        return;
+        return crate::harness::not_run("the program for Windows has no terminal of this system");
     }
     // `"\u{9b}31m"` in JSON: a control character that JSON allows unescaped.
     let server = PythonServer::with(&["raw", "0000000722c29b33316d22"]);
@@ -56,7 +56,7 @@ fn a_json_answer_cannot_steer_the_terminal() {
 #[test]
 fn an_upload_shows_how_far_it_is_on_a_terminal_only() {
     if is_windows() {
-        return;
+        return crate::harness::not_run("the program for Windows has no terminal of this system");
     }
     let dir = tempfile::tempdir().unwrap();
     let server = LabServer::start("files", &["--into", dir.path().to_str().unwrap(), "--rate", "8mbit"]);

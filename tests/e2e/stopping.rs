@@ -23,7 +23,7 @@ fn with_backlog(relay: &Relay, name: &str) -> (Socket, Vec<u8>) {
 #[test]
 fn on_sigterm_and_sigint_what_is_queued_is_written_before_the_end() {
     if is_windows() {
-        return;
+        return crate::harness::not_run("Windows has no signals");
     }
     for signal in ["TERM", "INT"] {
         let mut relay = Relay::with(&["--queue", "64MiB", "--drain-timeout", "15s"]);
@@ -39,7 +39,7 @@ fn on_sigterm_and_sigint_what_is_queued_is_written_before_the_end() {
 #[test]
 fn a_slow_reader_that_goes_on_sending_gets_everything_too() {
     if is_windows() {
-        return;
+        return crate::harness::not_run("Windows has no signals");
     }
     let mut relay = Relay::with(&["--queue", "64MiB", "--drain-timeout", "15s"]);
     let (mut reader, backlog) = with_backlog(&relay, "reader");
@@ -56,7 +56,7 @@ fn a_slow_reader_that_goes_on_sending_gets_everything_too() {
 #[test]
 fn a_version_2_client_is_told_after_its_last_message() {
     if is_windows() {
-        return;
+        return crate::harness::not_run("Windows has no signals");
     }
     let mut relay = Relay::start();
     let mut client = relay.connect();
@@ -76,7 +76,7 @@ fn a_version_2_client_is_told_after_its_last_message() {
 #[test]
 fn idle_clients_do_not_hold_up_the_end() {
     if is_windows() {
-        return;
+        return crate::harness::not_run("Windows has no signals");
     }
     let mut relay = Relay::with(&["--drain-timeout", "1h"]);
     let mut registered = relay.client("registered");
@@ -89,7 +89,7 @@ fn idle_clients_do_not_hold_up_the_end() {
 #[test]
 fn a_client_that_reads_nothing_delays_the_end_by_the_drain_timeout_at_most() {
     if is_windows() {
-        return;
+        return crate::harness::not_run("Windows has no signals");
     }
     let mut relay = Relay::with(&["--queue", "64MiB", "--drain-timeout", "500ms"]);
     let (reader, _) = with_backlog(&relay, "reader");
@@ -109,7 +109,7 @@ fn a_client_that_reads_nothing_delays_the_end_by_the_drain_timeout_at_most() {
 #[test]
 fn a_connection_that_never_registers_does_not_hold_up_the_end() {
     if is_windows() {
-        return;
+        return crate::harness::not_run("Windows has no signals");
     }
     let mut relay = Relay::with(&["--drain-timeout", "300ms", "--register-timeout", "1h"]);
     let _silent = relay.connect();
@@ -122,7 +122,7 @@ fn a_connection_that_never_registers_does_not_hold_up_the_end() {
 #[test]
 fn a_stopping_relay_takes_no_new_clients() {
     if is_windows() {
-        return;
+        return crate::harness::not_run("Windows has no signals");
     }
     let mut relay = Relay::with(&["--queue", "64MiB", "--drain-timeout", "15s"]);
     let (mut reader, _) = with_backlog(&relay, "reader");
@@ -139,7 +139,7 @@ fn a_stopping_relay_takes_no_new_clients() {
 #[test]
 fn the_totals_count_what_happened() {
     if is_windows() {
-        return;
+        return crate::harness::not_run("Windows has no signals");
     }
     let relay = Relay::start();
     let mut first = relay.client("first");
@@ -187,7 +187,7 @@ fn has_totals(mut relay: Relay, wanted: &[&str]) {
 #[test]
 fn the_totals_count_who_was_cut_and_why() {
     if is_windows() {
-        return;
+        return crate::harness::not_run("Windows has no signals");
     }
     let relay = Relay::with(&["--idle-timeout", "300ms"]);
     relay.client("silent").expect_closed();
