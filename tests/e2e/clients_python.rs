@@ -50,9 +50,9 @@ cases! {
     a_message_of_length_0_to_another_delivers_nothing_in_raw_delivery [];
     framed_delivery_names_the_sender ["--delivery=framed"];
     a_malformed_length_disconnects_its_sender_only []
-        logs "disconnected name=device_b address=127.0.0.1:" "reason=protocol error: a length with the byte 0x2b";
+        logs "disconnected name=device_b address=" "reason=protocol error: a length with the byte 0x2b";
     an_overlong_header_disconnects_its_sender_only []
-        logs "disconnected name=device_b address=127.0.0.1:" "reason=protocol error: a name longer than 255 bytes";
+        logs "disconnected name=device_b address=" "reason=protocol error: a name longer than 255 bytes";
     messages_of_several_senders_are_whole_and_those_of_one_in_order [];
     a_sender_that_goes_away_inside_a_message_leaves_what_came_in_raw_delivery [];
     a_message_that_was_not_finished_is_never_seen_in_framed_delivery ["--delivery=framed"];
@@ -125,6 +125,9 @@ fn a_relay_that_stops_says_when_to_return() {
 #[cfg(unix)]
 #[test]
 fn a_relay_that_no_longer_answers_is_given_up() {
+    if crate::harness::is_in_container() {
+        return crate::harness::not_run("the engine does not pass on that the relay is to stand still");
+    }
     if is_windows() {
         return crate::harness::not_run("Windows has no signals");
     }

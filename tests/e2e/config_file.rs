@@ -273,6 +273,9 @@ mod reload {
 
     #[test]
     fn what_cannot_change_is_named_and_what_can_does() {
+        if crate::harness::is_in_container() {
+            return crate::harness::not_run("a relay in a container sees other addresses");
+        }
         if crate::harness::is_windows() {
             return crate::harness::not_run("Windows has no signals");
         }
@@ -281,15 +284,12 @@ mod reload {
         let mut a = relay.client("a");
         let text = format!("{LISTEN}queue = \"2MiB\"\nlog-level = \"debug\"\ndeny = [\"127.0.0.1\"]\n");
         reload(&relay, &file.path, &text, &["WARN", "needs a restart", "queue"]);
+        relay.logged(&["INFO", "reloaded"]);
         // Who is denied now is gone, and does not come back.
         a.expect_closed();
         relay.connect().expect_closed();
-        reload(
-            &relay,
-            &file.path,
-            &format!("{LISTEN}log-level = \"debug\"\nmax-connections = 1\n"),
-            &["restart", "queue"],
-        );
+        let text = format!("{LISTEN}log-level = \"debug\"\nmax-connections = 1\n");
+        reload(&relay, &file.path, &text, &["reloaded"]);
         let mut b = Socket::connect(relay.address());
         b.send("b|nobody|4|lost");
         relay.logged(&["DEBUG", "undeliverable"]);

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::{Relay, Socket, eventually, frame, pattern, public_relay};
+use crate::harness::{Relay, Socket, eventually, frame, patience, pattern, public_relay};
 
 fn say(relay: &Relay, hello: &Value) -> Socket {
     let mut socket = relay.connect();
@@ -180,7 +180,9 @@ fn public_ports_are_those_the_operator_gives_away() {
 
 #[test]
 fn open_timeout_is_how_long_a_visitor_waits_for_the_service() {
-    let (relay, _) = public_relay(2, &["--open-timeout", "400ms"]);
+    // Both visitors have come before the first one is given up.
+    let timeout = Duration::from_millis(400) * patience();
+    let (relay, _) = public_relay(2, &["--open-timeout", &format!("{}ms", timeout.as_millis())]);
     let mut control = say(&relay, &json!({"hello": 2, "expose": "web", "port": 0}));
     let port = control.control()["port"].as_u64().unwrap() as u16;
     let since = Instant::now();
@@ -190,11 +192,11 @@ fn open_timeout_is_how_long_a_visitor_waits_for_the_service() {
     by_port.expect_closed();
     let took = since.elapsed();
     // The default is 10 s.
-    assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(8), "{took:?}");
+    assert!(took >= timeout && took < Duration::from_secs(8), "{took:?}");
     relay.logged(&["refused", "web did not answer in time"]);
+    // Two that come at the same moment may be told in one word.
+    while control.control()["wanted"] != 2 {}
     // They are no longer counted as waiting.
-    assert_eq!(control.control()["wanted"], 1);
-    assert_eq!(control.control()["wanted"], 2);
     let _next = open(&relay, "web");
     assert_eq!(control.control()["wanted"], 1);
 }

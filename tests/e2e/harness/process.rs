@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -24,6 +24,13 @@ struct Output {
     changed: Condvar,
 }
 
+impl Output {
+    /// What there is. A test that fails while it looks has changed nothing, and its end shows what was there.
+    fn text(&self) -> MutexGuard<'_, Text> {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[derive(Default)]
 struct Text {
     stdout: Vec<u8>,
@@ -38,7 +45,7 @@ impl Process {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {description}: {e}"));
         let output = Arc::new(Output::default());
-        output.text.lock().unwrap().open = 2;
+        output.text().open = 2;
         collect(child.stdout.take().unwrap(), &output, |text| &mut text.stdout);
         collect(child.stderr.take().unwrap(), &output, |text| &mut text.stderr);
         let stdin = child.stdin.take();
@@ -90,7 +97,7 @@ impl Process {
         mut find: impl FnMut(&str) -> Option<T>,
     ) -> T {
         let deadline = Instant::now() + *DEADLINE;
-        let mut text = self.output.text.lock().unwrap();
+        let mut text = self.output.text();
         loop {
             if let Some(found) = find(&String::from_utf8_lossy(stream(&text))) {
                 return found;
@@ -100,23 +107,23 @@ impl Process {
                 drop(text);
                 panic!("{}: never showed {what:?}\n{}", self.description, self.transcript());
             }
-            text = self.output.changed.wait_timeout(text, left).unwrap().0;
+            text = self.output.changed.wait_timeout(text, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// Everything on standard output so far.
     pub fn stdout(&self) -> String {
-        String::from_utf8_lossy(&self.output.text.lock().unwrap().stdout).into_owned()
+        String::from_utf8_lossy(&self.output.text().stdout).into_owned()
     }
 
     /// The bytes on standard output so far.
     pub fn stdout_bytes(&self) -> Vec<u8> {
-        self.output.text.lock().unwrap().stdout.clone()
+        self.output.text().stdout.clone()
     }
 
     /// Everything on standard error so far.
     pub fn stderr(&self) -> String {
-        String::from_utf8_lossy(&self.output.text.lock().unwrap().stderr).into_owned()
+        String::from_utf8_lossy(&self.output.text().stderr).into_owned()
     }
 
     fn transcript(&self) -> String {
@@ -126,7 +133,7 @@ impl Process {
     /// Waits for the end of the process and of its output.
     pub fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + *DEADLINE;
-        let mut text = self.output.text.lock().unwrap();
+        let mut text = self.output.text();
         // Both streams end when the process does; only then is the exit status asked for, so nothing polls.
         while text.open > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -134,7 +141,7 @@ impl Process {
                 drop(text);
                 panic!("{}: did not end\n{}", self.description, self.transcript());
             }
-            text = self.output.changed.wait_timeout(text, left).unwrap().0;
+            text = self.output.changed.wait_timeout(text, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         drop(text);
         self.child.wait().unwrap()
@@ -182,7 +189,7 @@ fn collect(
         loop {
             let piece = stream.fill_buf().unwrap_or_default();
             let n = piece.len();
-            let mut text = output.text.lock().unwrap();
+            let mut text = output.text();
             if n == 0 {
                 text.open -= 1;
             } else {

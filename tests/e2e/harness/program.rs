@@ -25,6 +25,12 @@ pub fn is_wine() -> bool {
     name.is_some_and(|name| name.starts_with("wine"))
 }
 
+/// Whether relays run in containers, behind published ports: they see other addresses there, and only the signals that the engine
+/// passes on.
+pub fn is_in_container() -> bool {
+    std::env::var("RELAY_RUNNER").is_ok_and(|runner| runner.split_whitespace().nth(1) == Some("in-container"))
+}
+
 /// Whether the program runs on this Linux itself, so that `/proc`, signals and limits mean the program and not its runner.
 #[cfg(target_os = "linux")]
 pub fn is_native() -> bool {
