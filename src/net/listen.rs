@@ -52,6 +52,10 @@ fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     if cfg!(unix) {
         socket.set_reuse_address(true)?;
     }
+    if address.is_ipv6() {
+        // `[::]` is for IPv4 as well, which systems do not agree on.
+        socket.set_only_v6(false)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
