@@ -469,6 +469,9 @@ fn a_terminal_has_line_editing_history_and_a_progress_bar() {
 
 #[test]
 fn completions_that_nobody_reads_are_no_failure() {
+    if crate::harness::is_wine() {
+        return crate::harness::not_run("wine has another error for a pipe that nobody reads");
+    }
     for shell in ["bash", "zsh"] {
         let mut command = command(["completions", shell]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use crate::harness::{Process, Relay, announced, command, is_windows, python};
+use crate::harness::{Process, Relay, announced, command, python};
 
 const DRIVER: &str = "tests/e2e/python/driver.py";
 
@@ -111,8 +111,8 @@ fn a_token_is_proved_and_a_wrong_one_refused() {
 #[cfg(unix)]
 #[test]
 fn a_relay_that_stops_says_when_to_return() {
-    if is_windows() {
-        return crate::harness::not_run("Windows has no signals");
+    if let Some(why) = crate::harness::without_signals() {
+        return crate::harness::not_run(why);
     }
     let mut relay = Relay::start();
     let mut case = start(&relay, SPECIAL[1]);
@@ -128,8 +128,8 @@ fn a_relay_that_no_longer_answers_is_given_up() {
     if crate::harness::is_in_container() {
         return crate::harness::not_run("the engine does not pass on that the relay is to stand still");
     }
-    if is_windows() {
-        return crate::harness::not_run("Windows has no signals");
+    if let Some(why) = crate::harness::without_signals() {
+        return crate::harness::not_run(why);
     }
     let relay = Relay::start();
     let mut case = start(&relay, SPECIAL[2]);

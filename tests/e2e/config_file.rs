@@ -242,8 +242,8 @@ mod reload {
 
     #[test]
     fn a_token_that_is_added_counts_and_one_that_is_taken_away_ends_its_sessions() {
-        if crate::harness::is_windows() {
-            return crate::harness::not_run("Windows has no signals");
+        if let Some(why) = crate::harness::without_signals() {
+            return crate::harness::not_run(why);
         }
         let file = Written::new(&with_tokens("a = \"the token of a\"\nb = \"the token of b\"\n"));
         let relay = file.relay(&[]);
@@ -276,8 +276,8 @@ mod reload {
         if crate::harness::is_in_container() {
             return crate::harness::not_run("a relay in a container sees other addresses");
         }
-        if crate::harness::is_windows() {
-            return crate::harness::not_run("Windows has no signals");
+        if let Some(why) = crate::harness::without_signals() {
+            return crate::harness::not_run(why);
         }
         let file = Written::new(LISTEN);
         let relay = file.relay(&[]);
@@ -299,8 +299,8 @@ mod reload {
 
     #[test]
     fn a_broken_file_changes_nothing_and_is_explained() {
-        if crate::harness::is_windows() {
-            return crate::harness::not_run("Windows has no signals");
+        if let Some(why) = crate::harness::without_signals() {
+            return crate::harness::not_run(why);
         }
         let file = Written::new(&with_tokens("a = \"the token of a\"\n"));
         let relay = file.relay(&[]);
@@ -321,8 +321,8 @@ mod reload {
 
     #[test]
     fn a_token_file_is_read_again() {
-        if crate::harness::is_windows() {
-            return crate::harness::not_run("Windows has no signals");
+        if let Some(why) = crate::harness::without_signals() {
+            return crate::harness::not_run(why);
         }
         let file = Written::new("the first token");
         let mut serve = command(["serve", "--listen", "127.0.0.1:0", "--token-file"]);

@@ -106,8 +106,8 @@ fn an_unfinished_upload_never_appears_under_its_name() {
 #[cfg(unix)]
 #[test]
 fn a_stopped_server_leaves_nothing_unfinished() {
-    if crate::harness::is_windows() {
-        return crate::harness::not_run("Windows has no signals");
+    if let Some(why) = crate::harness::without_signals() {
+        return crate::harness::not_run(why);
     }
     let dir = tempfile::tempdir().unwrap();
     let mut server = server(dir.path(), &["--drain-timeout", "0s"]);

@@ -215,8 +215,8 @@ fn a_proxy_has_a_limit_on_connections() {
 #[cfg(unix)]
 #[test]
 fn a_proxy_stops_at_once_when_nothing_is_on_the_way() {
-    if crate::harness::is_windows() {
-        return crate::harness::not_run("Windows has no signals");
+    if let Some(why) = crate::harness::without_signals() {
+        return crate::harness::not_run(why);
     }
     let python = PythonServer::start("echo");
     let mut proxy = LabServer::proxy(python.address(), &["--drain-timeout", "10m"]);

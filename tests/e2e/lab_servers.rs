@@ -276,8 +276,8 @@ mod signals {
 
     #[test]
     fn ctrl_c_lets_a_message_finish_and_gives_the_port_back() {
-        if is_windows() {
-            return crate::harness::not_run("Windows has no signals");
+        if let Some(why) = crate::harness::without_signals() {
+            return crate::harness::not_run(why);
         }
         let mut server = LabServer::start("timestamp", &["--pause", "1s"]);
         let mut idle = server.connect();
@@ -302,8 +302,8 @@ mod signals {
 
     #[test]
     fn a_stop_has_a_deadline_and_a_second_signal_none() {
-        if is_windows() {
-            return crate::harness::not_run("Windows has no signals");
+        if let Some(why) = crate::harness::without_signals() {
+            return crate::harness::not_run(why);
         }
         let unfinished = |options: &[&str]| {
             let server = LabServer::start("json", options);

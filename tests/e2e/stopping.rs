@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Relay, Socket, frame, is_windows, pattern};
+use crate::harness::{Relay, Socket, frame, pattern};
 
 /// A client that has read nothing of these bytes so far, all of which the relay has taken.
 fn with_backlog(relay: &Relay, name: &str) -> (Socket, Vec<u8>) {
@@ -22,8 +22,8 @@ fn with_backlog(relay: &Relay, name: &str) -> (Socket, Vec<u8>) {
 
 #[test]
 fn on_sigterm_and_sigint_what_is_queued_is_written_before_the_end() {
-    if is_windows() {
-        return crate::harness::not_run("Windows has no signals");
+    if let Some(why) = crate::harness::without_signals() {
+        return crate::harness::not_run(why);
     }
     for signal in ["TERM", "INT"] {
         let mut relay = Relay::with(&["--queue", "64MiB", "--drain-timeout", "15s"]);
@@ -38,8 +38,8 @@ fn on_sigterm_and_sigint_what_is_queued_is_written_before_the_end() {
 
 #[test]
 fn a_slow_reader_that_goes_on_sending_gets_everything_too() {
-    if is_windows() {
-        return crate::harness::not_run("Windows has no signals");
+    if let Some(why) = crate::harness::without_signals() {
+        return crate::harness::not_run(why);
     }
     let mut relay = Relay::with(&["--queue", "64MiB", "--drain-timeout", "15s"]);
     let (mut reader, backlog) = with_backlog(&relay, "reader");
@@ -55,8 +55,8 @@ fn a_slow_reader_that_goes_on_sending_gets_everything_too() {
 
 #[test]
 fn a_version_2_client_is_told_after_its_last_message() {
-    if is_windows() {
-        return crate::harness::not_run("Windows has no signals");
+    if let Some(why) = crate::harness::without_signals() {
+        return crate::harness::not_run(why);
     }
     let mut relay = Relay::start();
     let mut client = relay.connect();
@@ -75,8 +75,8 @@ fn a_version_2_client_is_told_after_its_last_message() {
 
 #[test]
 fn idle_clients_do_not_hold_up_the_end() {
-    if is_windows() {
-        return crate::harness::not_run("Windows has no signals");
+    if let Some(why) = crate::harness::without_signals() {
+        return crate::harness::not_run(why);
     }
     let mut relay = Relay::with(&["--drain-timeout", "1h"]);
     let mut registered = relay.client("registered");
@@ -88,8 +88,8 @@ fn idle_clients_do_not_hold_up_the_end() {
 
 #[test]
 fn a_client_that_reads_nothing_delays_the_end_by_the_drain_timeout_at_most() {
-    if is_windows() {
-        return crate::harness::not_run("Windows has no signals");
+    if let Some(why) = crate::harness::without_signals() {
+        return crate::harness::not_run(why);
     }
     let mut relay = Relay::with(&["--queue", "64MiB", "--drain-timeout", "500ms"]);
     let (reader, _) = with_backlog(&relay, "reader");
@@ -108,8 +108,8 @@ fn a_client_that_reads_nothing_delays_the_end_by_the_drain_timeout_at_most() {
 
 #[test]
 fn a_connection_that_never_registers_does_not_hold_up_the_end() {
-    if is_windows() {
-        return crate::harness::not_run("Windows has no signals");
+    if let Some(why) = crate::harness::without_signals() {
+        return crate::harness::not_run(why);
     }
     let mut relay = Relay::with(&["--drain-timeout", "300ms", "--register-timeout", "1h"]);
     let _silent = relay.connect();
@@ -121,8 +121,8 @@ fn a_connection_that_never_registers_does_not_hold_up_the_end() {
 
 #[test]
 fn a_stopping_relay_takes_no_new_clients() {
-    if is_windows() {
-        return crate::harness::not_run("Windows has no signals");
+    if let Some(why) = crate::harness::without_signals() {
+        return crate::harness::not_run(why);
     }
     let mut relay = Relay::with(&["--queue", "64MiB", "--drain-timeout", "15s"]);
     let (mut reader, _) = with_backlog(&relay, "reader");
@@ -138,8 +138,8 @@ fn a_stopping_relay_takes_no_new_clients() {
 
 #[test]
 fn the_totals_count_what_happened() {
-    if is_windows() {
-        return crate::harness::not_run("Windows has no signals");
+    if let Some(why) = crate::harness::without_signals() {
+        return crate::harness::not_run(why);
     }
     let relay = Relay::start();
     let mut first = relay.client("first");
@@ -186,8 +186,8 @@ fn has_totals(mut relay: Relay, wanted: &[&str]) {
 
 #[test]
 fn the_totals_count_who_was_cut_and_why() {
-    if is_windows() {
-        return crate::harness::not_run("Windows has no signals");
+    if let Some(why) = crate::harness::without_signals() {
+        return crate::harness::not_run(why);
     }
     let relay = Relay::with(&["--idle-timeout", "300ms"]);
     relay.client("silent").expect_closed();

@@ -1,6 +1,6 @@
 //! `test_client.py` with scripted input: what a person at its prompts sees, against the relay itself.
 
-use crate::harness::{Process, Relay, is_windows, python};
+use crate::harness::{Process, Relay, python};
 
 /// The client with these options.
 fn start(relay: &Relay, name: &str, options: &[&str]) -> Process {
@@ -106,8 +106,8 @@ fn the_end_of_the_relay_is_told_while_the_prompt_waits() {
 #[cfg(unix)]
 #[test]
 fn a_relay_that_stops_says_so_and_what_had_arrived_is_shown() {
-    if is_windows() {
-        return crate::harness::not_run("Windows has no signals");
+    if let Some(why) = crate::harness::without_signals() {
+        return crate::harness::not_run(why);
     }
     let relay = Relay::start();
     let mut a = client(&relay, "device_a", &["--v2"]);

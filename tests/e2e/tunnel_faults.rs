@@ -9,7 +9,7 @@ use std::{
 use crate::{
     harness::{
         Exposer, Forwarder, Process, Relay, Service, Socket, command, echo, eventually, expose_command,
-        is_windows, pattern, public_relay, service,
+        pattern, public_relay, service,
     },
     tunnel_reconnect::{expect_echo, nobody},
 };
@@ -101,8 +101,8 @@ fn a_visitor_that_reads_nothing_for_long_loses_no_byte_and_slows_nobody() {
 #[test]
 #[cfg(unix)]
 fn a_stopping_relay_lets_go_of_what_waits_and_has_streams_finish() {
-    if is_windows() {
-        return crate::harness::not_run("Windows has no signals");
+    if let Some(why) = crate::harness::without_signals() {
+        return crate::harness::not_run(why);
     }
     let (mut relay, _) = public_relay(1, &["--drain-timeout", "15s"]);
     let service = Service::start();
@@ -135,8 +135,8 @@ fn a_stopping_relay_lets_go_of_what_waits_and_has_streams_finish() {
 #[test]
 #[cfg(unix)]
 fn a_stopping_relay_breaks_off_streams_that_do_not_finish_in_time() {
-    if is_windows() {
-        return crate::harness::not_run("Windows has no signals");
+    if let Some(why) = crate::harness::without_signals() {
+        return crate::harness::not_run(why);
     }
     let (mut relay, _) = public_relay(1, &["--drain-timeout", "500ms"]);
     let service = Service::start();

@@ -174,7 +174,7 @@ fn public_ports_are_those_the_operator_gives_away() {
     // The port goes with the session, and so does a name whose port could not be had.
     drop(a);
     relay.logged(&["no longer exposed", "service=a"]);
-    assert!(TcpStream::connect(("127.0.0.1", *ports.end())).is_err());
+    eventually("the port is given back", || TcpStream::connect(("127.0.0.1", *ports.end())).is_err());
     assert_eq!(ask("a", *ports.end()).control()["port"], *ports.end());
 }
 

@@ -20,7 +20,7 @@ pub use lab::{LabServer, PythonServer, run_python};
 #[cfg(target_os = "linux")]
 pub use netns::Machines;
 pub use process::{Process, eventually};
-pub use program::{command, is_in_container, is_windows, is_wine, python, relay};
+pub use program::{command, is_in_container, is_windows, is_wine, python, relay, without_signals};
 #[cfg(target_os = "linux")]
 pub use program::{file, is_native};
 pub use server::{Relay, addresses, announced};

@@ -76,6 +76,8 @@ impl Socket {
             match self.0.read(&mut piece) {
                 Ok(0) => break,
                 Ok(n) => got.extend_from_slice(&piece[..n]),
+                // A read with a deadline ends so when the machine was suspended meanwhile.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     panic!("{error} while waiting for {}; got {}", wanted.escape_ascii(), got.escape_ascii())
                 }
