@@ -10,7 +10,9 @@ mod dependencies;
 mod dist;
 mod doctor;
 mod e2e;
+mod exchange;
 mod files;
+mod image;
 mod installers;
 mod pipelines;
 mod project;
@@ -41,6 +43,9 @@ enum Command {
     Dist(dist::Dist),
     Doctor(doctor::Doctor),
     E2e(e2e::EndToEnd),
+    Image(image::Image),
+    #[command(hide = true)]
+    InContainer(image::InContainer),
     Installers(installers::Installers),
     Repro(repro::Repro),
     Sign(sign::Sign),
@@ -58,6 +63,8 @@ fn main() -> ExitCode {
         Command::Sync(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::E2e(command) => command.run(),
+        Command::Image(command) => command.run(),
+        Command::InContainer(command) => command.run(),
         Command::Installers(command) => command.run(),
         Command::Sign(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Repro(command) => command.run(),

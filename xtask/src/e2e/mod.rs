@@ -14,7 +14,7 @@ use clap::Args;
 use xshell::Shell;
 
 use runner::{Here, here};
-pub(crate) use runner::{describe, in_path, is_native};
+pub(crate) use runner::{Running, describe, in_path, is_native, qemu};
 pub(crate) use wine::program as wine_program;
 
 use crate::{
@@ -112,29 +112,43 @@ impl EndToEnd {
                 return Ok(Outcome::Inspected);
             }
         };
-        let list = folder.join("not-run.txt");
-        let _ = fs::remove_file(&list);
-        let mut command = suite();
-        command
-            .env("RELAY_BIN", &program)
-            .env("RELAY_RUNNER", running.words.join(" "))
-            .env("RELAY_TEST_PATIENCE", running.patience.to_string())
-            .env("RELAY_TEST_NOT_RUN", &list)
-            .envs(running.variables);
-        let tally = suites::run(command, ReportsOn::Stdout, self.verbose)?;
-        let not_run = fs::read_to_string(&list).unwrap_or_default();
-        not_run.lines().for_each(|line| println!("  not run: {line}"));
-        let not_run = not_run.lines().count() as u64;
-        if tally.failed > 0 || tally.passed <= not_run {
-            let count = tally.failed.max(1);
-            return Ok(Outcome::Failed(format!("{count} of the suite's tests failed"), count));
-        }
-        Ok(Outcome::Ran(Tests { runner: running.shown, passed: tally.passed - not_run, not_run }))
+        Ok(match suite_on(&program, running, self.verbose)? {
+            Ok(tests) => Outcome::Ran(tests),
+            Err(count) => Outcome::Failed(format!("{count} of the suite's tests failed"), count),
+        })
     }
 }
 
+/// Runs the end-to-end suite on `program`; what came of it, or how many tests failed.
+///
+/// # Errors
+/// The suite cannot be started.
+pub(crate) fn suite_on(program: &Path, running: Running, verbose: bool) -> Result<Result<Tests, u64>> {
+    let list = program.with_file_name("not-run.txt");
+    let _ = fs::remove_file(&list);
+    let mut command = suite();
+    command
+        .env("RELAY_BIN", program)
+        .env("RELAY_RUNNER", running.words.join(" "))
+        .env("RELAY_TEST_PATIENCE", running.patience.to_string())
+        .env("RELAY_TEST_NOT_RUN", &list)
+        .envs(running.variables);
+    let tally = suites::run(command, ReportsOn::Stdout, verbose)?;
+    drop(running.keeper);
+    let not_run = fs::read_to_string(&list).unwrap_or_default();
+    not_run.lines().for_each(|line| println!("  not run: {line}"));
+    let not_run = not_run.lines().count() as u64;
+    if tally.failed > 0 || tally.passed <= not_run {
+        return Ok(Err(tally.failed.max(1)));
+    }
+    Ok(Ok(Tests { runner: running.shown, passed: tally.passed - not_run, not_run }))
+}
+
 /// The program of the archive, in a folder of its own.
-fn unpack(target: &Target, shipped: &Shipped, folder: &Path) -> Result<PathBuf> {
+///
+/// # Errors
+/// The archive is not the one that release.json knows.
+pub(crate) fn unpack(target: &Target, shipped: &Shipped, folder: &Path) -> Result<PathBuf> {
     let program = verify::program_of(target, shipped, folder)?;
     let file = runner::folder(target.triple).join(project::program_file(target.triple));
     files::replace(&file, &program, true)?;

@@ -3,13 +3,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, ensure};
 use xshell::{Shell, cmd};
 
-use super::runner::{Running, folder, in_path};
+use super::runner::{Keeper, Running, folder, in_path};
 use crate::tools::{Tools, ZIG};
 
 /// Where Debian keeps it when only the 64-bit half is installed.
@@ -56,11 +56,21 @@ pub(super) fn prepare(sh: &Shell, program_folder: &Path) -> Result<Running> {
     }
     random_library(sh, program_folder)?;
     Ok(Running {
-        words: vec![wine.to_string_lossy().into_owned()],
-        variables,
         patience: 6,
         shown: "wine".to_owned(),
+        keeper: Some(keeper(&wine, &variables)?),
+        words: vec![wine.to_string_lossy().into_owned()],
+        variables,
     })
+}
+
+/// The first program that runs starts wine's services, which hold on to its output for as long as any program runs. Here that is
+/// one which waits for a line that never comes, so that the output of those to be tested ends when they do.
+fn keeper(wine: &Path, variables: &[(&'static str, PathBuf)]) -> Result<Keeper> {
+    let mut command = Command::new(wine);
+    command.args(["cmd", "/c", "pause"]).envs(variables.iter().cloned());
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    Ok(Keeper(command.spawn().context("wine does not start")?))
 }
 
 fn random_library(sh: &Shell, program_folder: &Path) -> Result<()> {
