@@ -12,6 +12,8 @@ use crate::{
     builders::Builder,
     dist::Dist,
     e2e::EndToEnd,
+    image::Image,
+    packages::Packages,
     pipelines, project, report,
     suites::Tally,
     sync,
@@ -60,6 +62,14 @@ impl Ci {
         });
         step("verify", &mut || Verify { selection: selection() }.tally());
         step("e2e", &mut || EndToEnd { selection: selection(), verbose: false }.tally(&sh));
+        step("image", &mut || {
+            if let Err(reason) = Image::possible(&sh) {
+                println!("not run: {reason:#}");
+                return Ok(Tally { skipped: 1, ..Tally::default() });
+            }
+            Image { selection: selection(), publish: None, all: false, verbose: false }.tally(&sh)
+        });
+        step("packages", &mut || Packages { selection: selection() }.tally(&sh));
         print!("\n{}", report::table(["step", ""], &times));
         println!("{} passed, {} failed", total.passed, total.failed);
         Ok(if total.is_green() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -67,6 +77,10 @@ impl Ci {
 }
 
 fn took(time: Duration, tally: Tally) -> String {
-    let state = if tally.is_green() { "good" } else { "FAILED" };
+    let state = match tally {
+        _ if tally.is_green() => "good",
+        Tally { failed: 0, skipped: 1.., .. } => "not run",
+        _ => "FAILED",
+    };
     format!("{state} in {}", report::duration(time))
 }

@@ -124,6 +124,12 @@ fn needs(sh: &Shell) -> Result<Vec<Need>> {
         let mut wine = Need::program("wine64", "running: Windows programs", "wine64");
         wine.is_there = e2e::wine_program().is_some();
         needs.push(wine);
+        needs.extend([
+            Need::program("docker", "running: the image, the packages", "docker.io"),
+            Need::program("buildah", "the image", "buildah"),
+            Need::program("lintian", "the packages: Debian's own judgement", "lintian"),
+            Need::program("debootstrap", "the packages: a system to install them on", "debootstrap"),
+        ]);
     }
     Ok(needs)
 }
@@ -169,11 +175,11 @@ fn install(sh: &Shell, needs: &[Need]) -> Result<()> {
 }
 
 #[cfg(unix)]
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
 #[cfg(not(unix))]
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     false
 }

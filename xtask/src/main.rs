@@ -14,6 +14,7 @@ mod exchange;
 mod files;
 mod image;
 mod installers;
+mod packages;
 mod pipelines;
 mod project;
 mod release;
@@ -47,6 +48,7 @@ enum Command {
     #[command(hide = true)]
     InContainer(image::InContainer),
     Installers(installers::Installers),
+    Packages(packages::Packages),
     Repro(repro::Repro),
     Sign(sign::Sign),
     Sync(sync::Sync),
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::InContainer(command) => command.run(),
         Command::Installers(command) => command.run(),
         Command::Sign(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Packages(command) => command.run(),
         Command::Repro(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Verify(command) => command.run(),

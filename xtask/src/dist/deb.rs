@@ -15,7 +15,13 @@ use crate::{
 const OWN: &[(&str, &str)] = &[
     ("packaging/tcp-relay.service", "usr/lib/systemd/system/tcp-relay.service"),
     ("packaging/tcp-relay.default", "etc/default/tcp-relay"),
+    ("packaging/debian/lintian-overrides", "usr/share/lintian/overrides/tcp-relay"),
 ];
+
+/// What dpkg runs before and after.
+const SCRIPTS: &[&str] = &["postinst", "postrm", "prerm"];
+
+const MAINTAINER: &str = "The relay maintainers <maintainers@users.noreply.github.com>";
 
 /// Files that the administrator may change, which an update leaves alone.
 const CONFFILES: &str = "/etc/default/tcp-relay\n";
@@ -33,15 +39,23 @@ pub(super) fn pack(target: &Target, contents: &[Entry], source: &Path, seconds: 
     let architecture = target.debian.context("Debian does not know this platform")?;
     let mut files: Vec<Entry> =
         contents.iter().filter_map(|entry| placed(entry).transpose()).collect::<Result<_>>()?;
+    let read = |from: &str| fs::read(source.join(from)).with_context(|| format!("{from} is missing"));
     for (from, to) in OWN {
-        let data = fs::read(source.join(from)).with_context(|| format!("{from} is missing"))?;
-        files.push(Entry { path: (*to).to_owned(), data, executable: false });
+        files.push(Entry { path: (*to).to_owned(), data: read(from)?, executable: false });
     }
+    let changes = format!("usr/share/doc/{}/changelog.Debian.gz", project::PACKAGE);
+    let data = gzip(changelog(seconds)?.as_bytes())?;
+    files.push(Entry { path: changes, data, executable: false });
     let kibibytes = files.iter().map(|file| file.data.len().div_ceil(1024)).sum::<usize>();
     let control = control(architecture, kibibytes);
     let small =
         |path: &str, text: &str| Entry { path: path.to_owned(), data: text.into(), executable: false };
-    let control = tree(vec![small("control", &control), small("conffiles", CONFFILES)], seconds)?;
+    let mut control = vec![small("control", &control), small("conffiles", CONFFILES)];
+    for script in SCRIPTS {
+        let data = read(&format!("packaging/debian/{script}"))?;
+        control.push(Entry { path: (*script).to_owned(), data, executable: true });
+    }
+    let control = tree(control, seconds)?;
     let data = tree(files, seconds)?;
     let mut package = b"!<arch>\n".to_vec();
     for (name, data) in
@@ -75,10 +89,28 @@ fn placed(entry: &Entry) -> Result<Option<Entry>> {
     Ok(Some(Entry { path, data, executable: entry.executable }))
 }
 
+/// Debian's own list of changes: those of the package, which are those of the program.
+fn changelog(seconds: u64) -> Result<String> {
+    let time = time::OffsetDateTime::from_unix_timestamp(seconds.try_into()?)?;
+    let (weekday, month) = (time.weekday().to_string(), time.month().to_string());
+    Ok(format!(
+        "{} ({}-1) unstable; urgency=medium\n\n  * See changelog.gz.\n\n -- {MAINTAINER}  {}, {:02} {} {} {:02}:{:02}:{:02} +0000\n",
+        project::PACKAGE,
+        project::VERSION,
+        &weekday[..3],
+        time.day(),
+        &month[..3],
+        time.year(),
+        time.hour(),
+        time.minute(),
+        time.second(),
+    ))
+}
+
 fn control(architecture: &str, kibibytes: usize) -> String {
     format!(
         "Package: {}\nVersion: {}-1\nSection: net\nPriority: optional\nArchitecture: {architecture}\nInstalled-Size: {kibibytes}\n\
-         Maintainer: The relay maintainers <maintainers@users.noreply.github.com>\nHomepage: {}\n\
+         Maintainer: {MAINTAINER}\nHomepage: {}\n\
          Description: relay by which devices that cannot reach each other talk by name\n \
          Devices behind different routers connect to a relay, register a name, and send\n \
          each other data by that name. This package has the program and a service,\n \
@@ -171,5 +203,15 @@ mod tests {
         assert!(!listed.contains("ps1"), "{listed}");
         let about = dpkg("--info");
         assert!(about.contains("Architecture: arm64") && about.contains("conffiles"), "{about}");
+        assert!(SCRIPTS.iter().all(|script| about.contains(script)), "{about}");
+    }
+
+    #[test]
+    fn the_time_of_the_package_is_the_commits() {
+        let text = changelog(1_760_000_000).unwrap();
+        assert!(
+            text.ends_with(" <maintainers@users.noreply.github.com>  Thu, 09 Oct 2025 08:53:20 +0000\n"),
+            "{text}"
+        );
     }
 }
