@@ -75,6 +75,9 @@ fn every_option_has_a_test() {
 
 #[test]
 fn a_port_alone_listens_on_all_addresses() {
+    if crate::harness::is_in_container() {
+        return crate::harness::not_run("a relay in a container announces addresses of the container");
+    }
     let relay = Relay::listening("0", &[]);
     assert!(relay.address().ip().is_unspecified(), "{}", relay.address());
     Socket::connect(([127, 0, 0, 1], relay.address().port()).into()).register(b"a");

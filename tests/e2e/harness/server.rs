@@ -43,6 +43,13 @@ impl Relay {
 
     /// Ends it and gives all that it logged.
     pub fn log_at_end(mut self) -> String {
+        // What a container has written is still on its way when the engine's program is killed.
+        #[cfg(unix)]
+        if super::is_in_container() {
+            self.process.signal("TERM");
+            self.process.wait();
+            return self.process.stderr();
+        }
         self.process.kill();
         self.process.wait();
         self.process.stderr()
