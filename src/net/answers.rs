@@ -1,8 +1,10 @@
 //! Whether the machine at the other end still answers.
 
+#[cfg(unix)]
+pub(super) use std::os::fd::AsRawFd as AsSocket;
+#[cfg(windows)]
+pub(super) use std::os::windows::io::AsRawSocket as AsSocket;
 use std::time::Duration;
-
-use tokio::net::TcpStream;
 
 /// What the system knows of the answers to what it has sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,9 +22,7 @@ pub enum Answers {
 ///
 /// `TCP_USER_TIMEOUT` would end a connection without answers by itself, but it counts a reader that takes its time as one that is gone.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub fn answers(stream: &TcpStream) -> Answers {
-    use std::os::fd::AsRawFd;
-
+pub fn answers(stream: &impl AsSocket) -> Answers {
     /// One question may be on its way.
     const PROBES_MIN: u8 = 2;
 
@@ -43,14 +43,12 @@ pub fn answers(stream: &TcpStream) -> Answers {
 
 /// How long ago the other end's system last answered, where that is known.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn last_answer(stream: &TcpStream) -> Option<Duration> {
+pub(super) fn last_answer(stream: &impl AsSocket) -> Option<Duration> {
     tcp_info(stream).map(|info| Duration::from_millis(info.tcpi_last_ack_recv.into()))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn tcp_info(stream: &TcpStream) -> Option<libc::tcp_info> {
-    use std::os::fd::AsRawFd;
-
+fn tcp_info(stream: &impl AsSocket) -> Option<libc::tcp_info> {
     // SAFETY: `tcp_info` is made of integers, for which all bits zero are a value.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
     let mut length = size_of_val(&info) as libc::socklen_t;
@@ -70,12 +68,12 @@ fn tcp_info(stream: &TcpStream) -> Option<libc::tcp_info> {
 
 /// Asks the system about the answers of the other end's system: it does not say here.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub fn answers(_: &TcpStream) -> Answers {
+pub fn answers(_: &impl AsSocket) -> Answers {
     Answers::All
 }
 
 /// The same for the last answer.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn last_answer(_: &TcpStream) -> Option<Duration> {
+pub(super) fn last_answer(_: &impl AsSocket) -> Option<Duration> {
     None
 }

@@ -10,6 +10,7 @@ mod listen;
 mod options;
 mod shutdown;
 mod silence;
+mod streams;
 mod whole;
 
 pub use accept::Acceptor;
@@ -22,4 +23,5 @@ pub use listen::{ListenError, bind};
 pub use options::{Keepalive, SocketOptions};
 pub use shutdown::stop_signal;
 pub use silence::{Silence, look_every, unanswered};
+pub use streams::{Streams, StreamsConfig};
 pub use whole::{read_some, write_all};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::{net::TcpStream, time::Instant};
+use tokio::time::Instant;
 
-use super::answers::{Answers, answers, last_answer};
+use super::answers::{Answers, AsSocket, answers, last_answer};
 
 /// The longest time between two looks at a connection.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ impl Silence {
     }
 
     /// For how long answers have been missing, zero if they come; `None` if none is awaited.
-    pub fn lasts(&mut self, stream: &TcpStream) -> Option<Duration> {
+    pub fn lasts(&mut self, stream: &impl AsSocket) -> Option<Duration> {
         let now = Instant::now();
         match answers(stream) {
             Answers::Missing => {

@@ -40,7 +40,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{net::TcpListener, sync::Notify, task::JoinSet, time::timeout};
+use tokio::{net::TcpListener, runtime::Handle, sync::Notify, task::JoinSet, time::timeout};
 use tracing::{info, warn};
 
 pub use config::{Config, Delivery};
@@ -59,7 +59,7 @@ use self::{
     services::{Service, Services},
     spin::Spin,
 };
-use crate::net::{ListenError, bind};
+use crate::net::{ListenError, Streams, StreamsConfig, bind};
 
 /// Beyond the time for draining, what the farewells themselves may take.
 const STOP_MARGIN: Duration = Duration::from_secs(1);
@@ -79,6 +79,7 @@ struct Shared {
     policy: RwLock<Arc<Policy>>,
     registry: Registry,
     services: Services,
+    streams: Streams,
     clock: Clock,
     counters: Counters,
     gather: Gather,
@@ -109,11 +110,17 @@ impl Relay {
         ]);
         let spin = Spin::new(config.spin);
         let room = Arc::new(Room::new(config.queue_bytes, config.queue_extra_bytes));
+        let streams = Streams::new(StreamsConfig {
+            threads: Handle::current().metrics().num_workers(),
+            unanswered_max: config.user_timeout,
+            spin: Spin::possible(config.spin),
+        });
         let shared = Shared {
             config,
             policy: RwLock::new(Arc::new(policy)),
             registry: Registry::new(),
             services: Services::default(),
+            streams,
             clock,
             counters: Counters::default(),
             gather: Gather::default(),
@@ -170,6 +177,7 @@ impl Relay {
         }
         gather.abort();
         spin.abort();
+        shared.streams.close();
         shared.counters.log();
     }
 }

@@ -30,14 +30,19 @@ impl Spin {
     /// Spins for `span` after each short message, where there is more than one processor: on a single one it would only keep
     /// the answer from being written.
     pub(super) fn new(span: Duration) -> Self {
-        let is_alone = std::thread::available_parallelism().map_or(true, |n| n.get() == 1);
         Self {
-            span: if is_alone { Duration::ZERO } else { span },
+            span: Self::possible(span),
             start: Instant::now(),
             until: AtomicU64::new(0),
             is_spinning: AtomicBool::new(false),
             wanted: Notify::new(),
         }
+    }
+
+    /// The span, where spinning is possible at all; zero otherwise.
+    pub(super) fn possible(span: Duration) -> Duration {
+        let is_alone = std::thread::available_parallelism().map_or(true, |n| n.get() == 1);
+        if is_alone { Duration::ZERO } else { span }
     }
 
     /// A batch of `bytes` was passed on.

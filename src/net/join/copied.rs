@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::net::TcpStream;
+use super::end::End;
 
 /// A pipe that does not exist.
 #[derive(Debug)]
@@ -25,11 +25,11 @@ impl Pipe {
         match self.0 {}
     }
 
-    pub(super) fn fill(&mut self, _: &mut Context<'_>, _: &TcpStream) -> Poll<io::Result<usize>> {
+    pub(super) fn fill(&mut self, _: &mut Context<'_>, _: &mut impl End) -> Poll<io::Result<usize>> {
         match self.0 {}
     }
 
-    pub(super) fn drain(&mut self, _: &mut Context<'_>, _: &TcpStream) -> Poll<io::Result<usize>> {
+    pub(super) fn drain(&mut self, _: &mut Context<'_>, _: &mut impl End) -> Poll<io::Result<usize>> {
         match self.0 {}
     }
 }

@@ -6,10 +6,11 @@
 
 #[cfg(not(target_os = "linux"))]
 mod copied;
+pub(super) mod end;
 #[cfg(target_os = "linux")]
 mod pipe;
 mod watch;
-mod way;
+pub(super) mod way;
 
 use std::{
     io,
@@ -125,7 +126,12 @@ impl Future for Join {
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(this.joined(None)),
             _ => match this.broken_silently(cx) {
                 Some(error) => Poll::Ready(this.break_off(error)),
-                None => Poll::Pending,
+                None => {
+                    if this.there.take_has_more() | this.back.take_has_more() {
+                        cx.waker().wake_by_ref();
+                    }
+                    Poll::Pending
+                }
             },
         }
     }

@@ -11,7 +11,8 @@ use std::{
 };
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
-use tokio::{io::Interest, net::TcpStream};
+
+use super::end::End;
 
 /// What a pipe is asked to hold. Linux lets every user have pipes of this size (`fs.pipe-max-size`), some 64 of them at once
 /// (`fs.pipe-user-pages-soft`).
@@ -74,40 +75,27 @@ impl Pipe {
     }
 
     /// Moves what the connection has received into the empty pipe; 0 at its end.
-    pub(super) fn fill(&mut self, cx: &mut Context<'_>, from: &TcpStream) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(from.poll_read_ready(cx))?;
-            let moved = from.try_io(Interest::READABLE, || {
-                Ok(splice(from, None, &self.input, None, CAPACITY_BYTES, flags())?)
-            });
-            match moved {
-                Ok(n) => {
-                    self.bytes += n;
-                    return Poll::Ready(Ok(n));
-                }
-                Err(error) if is_transient(&error) => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+    pub(super) fn fill(&mut self, cx: &mut Context<'_>, from: &mut impl End) -> Poll<io::Result<usize>> {
+        let n = ready!(from.poll_take(cx, |from| Ok(splice(
+            from,
+            None,
+            &self.input,
+            None,
+            CAPACITY_BYTES,
+            flags()
+        )?)))?;
+        self.bytes += n;
+        Poll::Ready(Ok(n))
     }
 
     /// Moves what is in the pipe on to the connection, as much as it takes.
-    pub(super) fn drain(&mut self, cx: &mut Context<'_>, to: &TcpStream) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(to.poll_write_ready(cx))?;
-            let moved = to.try_io(Interest::WRITABLE, || {
-                Ok(splice(&self.output, None, to, None, self.bytes, flags())?)
-            });
-            match moved {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(n) => {
-                    self.bytes -= n;
-                    return Poll::Ready(Ok(n));
-                }
-                Err(error) if is_transient(&error) => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+    pub(super) fn drain(&mut self, cx: &mut Context<'_>, to: &mut impl End) -> Poll<io::Result<usize>> {
+        let n = ready!(to.poll_put(cx, |to| Ok(splice(&self.output, None, to, None, self.bytes, flags())?)))?;
+        if n == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
+        self.bytes -= n;
+        Poll::Ready(Ok(n))
     }
 }
 
@@ -119,9 +107,4 @@ impl Drop for Pipe {
 
 fn flags() -> SpliceFlags {
     SpliceFlags::NONBLOCK | SpliceFlags::MOVE
-}
-
-/// `try_io` has noted that the socket is not ready, and the next look registers for it.
-fn is_transient(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

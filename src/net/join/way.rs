@@ -3,18 +3,10 @@
 use std::{
     cell::RefCell,
     io,
-    net::Shutdown,
-    pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use socket2::SockRef;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
-
-use super::pipe::Pipe;
+use super::{end::End, pipe::Pipe};
 
 /// What is read at once when copying. One buffer serves all streams of a thread.
 const COPY_BYTES: usize = 64 << 10;
@@ -35,7 +27,7 @@ thread_local! {
 
 /// One direction: from where it is read to where it is written.
 #[derive(Debug)]
-pub(super) struct Way {
+pub(in crate::net) struct Way {
     /// Nothing while the stream rests, and then a pointer is all the memory it takes: thousands of streams may rest.
     held: Option<Box<Held>>,
     carried: u64,
@@ -47,6 +39,8 @@ pub(super) struct Way {
     done: bool,
     /// Something was written since that was asked last.
     has_written: bool,
+    /// Its turn is over although it could go on.
+    has_more: bool,
 }
 
 /// What a direction has in hand.
@@ -60,32 +54,45 @@ enum Held {
 
 impl Way {
     /// A direction that begins with bytes received earlier.
-    pub(super) fn new(received: Vec<u8>) -> Self {
+    pub(in crate::net) fn new(received: Vec<u8>) -> Self {
         let held = (!received.is_empty()).then(|| Box::new(Held::Bytes { bytes: received, start: 0 }));
-        Self { held, carried: 0, large_reads: 0, ended: false, done: false, has_written: false }
+        Self {
+            held,
+            carried: 0,
+            large_reads: 0,
+            ended: false,
+            done: false,
+            has_written: false,
+            has_more: false,
+        }
     }
 
     /// Bytes written so far.
-    pub(super) fn carried(&self) -> u64 {
+    pub(in crate::net) fn carried(&self) -> u64 {
         self.carried
     }
 
     /// Whether the end was passed on.
-    pub(super) fn is_done(&self) -> bool {
+    pub(in crate::net) fn is_done(&self) -> bool {
         self.done
     }
 
     /// Whether something was written since this was asked last.
-    pub(super) fn take_has_written(&mut self) -> bool {
+    pub(in crate::net) fn take_has_written(&mut self) -> bool {
         std::mem::take(&mut self.has_written)
     }
 
+    /// Whether the last turn was over although more could be carried: it is to have another one soon.
+    pub(in crate::net) fn take_has_more(&mut self) -> bool {
+        std::mem::take(&mut self.has_more)
+    }
+
     /// Carries what can be carried now. Ready when the end was passed on, or with what broke either connection.
-    pub(super) fn poll(
+    pub(in crate::net) fn poll<E: End>(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
+        from: &mut E,
+        to: &mut E,
     ) -> Poll<io::Result<()>> {
         if self.done {
             return Poll::Ready(Ok(()));
@@ -93,23 +100,23 @@ impl Way {
         for _ in 0..READS_PER_TURN {
             ready!(self.write(cx, to))?;
             if self.ended {
-                SockRef::from(&*to).shutdown(Shutdown::Write)?;
+                to.finish()?;
                 self.done = true;
                 return Poll::Ready(Ok(()));
             }
             ready!(self.read(cx, from, to))?;
         }
-        cx.waker().wake_by_ref();
+        self.has_more = true;
         Poll::Pending
     }
 
     /// Writes all that was read.
-    fn write(&mut self, cx: &mut Context<'_>, to: &mut TcpStream) -> Poll<io::Result<()>> {
+    fn write<E: End>(&mut self, cx: &mut Context<'_>, to: &mut E) -> Poll<io::Result<()>> {
         match self.held.as_deref_mut() {
             None => {}
             Some(Held::Bytes { bytes, start }) => {
                 while *start < bytes.len() {
-                    let n = ready!(Pin::new(&mut *to).poll_write(cx, &bytes[*start..]))?;
+                    let n = ready!(to.poll_write(cx, &bytes[*start..]))?;
                     *start += n;
                     self.carried += n as u64;
                     self.has_written = true;
@@ -127,15 +134,10 @@ impl Way {
     }
 
     /// Reads once. Everything read before has been written.
-    fn read(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
-    ) -> Poll<io::Result<()>> {
+    fn read<E: End>(&mut self, cx: &mut Context<'_>, from: &mut E, to: &mut E) -> Poll<io::Result<()>> {
         if self.large_reads >= BULK_READS && self.held.is_none() {
             // Only when there is something to read: a pipe is not held while waiting.
-            ready!(from.poll_read_ready(cx))?;
+            ready!(from.poll_readable(cx))?;
             self.held = Pipe::take().map(|pipe| Box::new(Held::Pipe(pipe)));
         }
         let Some(Held::Pipe(pipe)) = self.held.as_deref_mut() else { return self.copy(cx, from, to) };
@@ -164,27 +166,21 @@ impl Way {
         }
     }
 
-    fn copy(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
-    ) -> Poll<io::Result<()>> {
+    fn copy<E: End>(&mut self, cx: &mut Context<'_>, from: &mut E, to: &mut E) -> Poll<io::Result<()>> {
         BUFFER.with_borrow_mut(|buffer| {
             if buffer.is_empty() {
                 // Fresh zeroed memory: pages that no read reaches never become resident.
                 *buffer = vec![0; COPY_BYTES];
             }
-            let mut read = ReadBuf::new(buffer);
-            ready!(Pin::new(from).poll_read(cx, &mut read))?;
-            let bytes = read.filled();
+            let n = ready!(from.poll_read(cx, buffer))?;
+            let bytes = &buffer[..n];
             if bytes.is_empty() {
                 self.ended = true;
                 return Poll::Ready(Ok(()));
             }
             let is_large = bytes.len() >= BULK_READ_BYTES;
             self.large_reads = if is_large { (self.large_reads + 1).min(BULK_READS) } else { 0 };
-            let written = match Pin::new(to).poll_write(cx, bytes) {
+            let written = match to.poll_write(cx, bytes) {
                 Poll::Ready(n) => n?,
                 Poll::Pending => 0,
             };

@@ -1,14 +1,6 @@
 //! A connection that waits for a visitor, and the stream it becomes.
 
-use std::{
-    io,
-    mem::MaybeUninit,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{io, mem::MaybeUninit, net::SocketAddr, sync::Arc};
 
 use socket2::SockRef;
 use tokio::{net::TcpStream, sync::oneshot, time::Instant};
@@ -16,11 +8,11 @@ use tracing::debug;
 
 use super::{
     Service,
-    service::{Admitted, Counted},
+    service::Admitted,
     visitor::{Visitor, write_now},
 };
 use crate::{
-    net::{Join, Joined},
+    net::Joined,
     relay::{
         Live, Shared,
         refusal::{Refusal, refuse},
@@ -93,8 +85,7 @@ async fn wait(
         crate::net::reset(&stream);
         return;
     }
-    // A task of its own, without the memory that saying hello took.
-    tokio::spawn(Stream::new(stream, live, admitted, shared.config.user_timeout));
+    join(shared, stream, live, admitted);
 }
 
 /// Waits for the end of a connection that has nothing to say before a visitor comes: whatever it says is its end.
@@ -122,37 +113,15 @@ async fn pass_on(shared: &Arc<Shared>, service: &Arc<Service>, admitted: Admitte
     }
 }
 
-/// A stream on its way to its end. A future by hand, and what is not needed while it runs behind a pointer: thousands of them may rest.
-struct Stream {
-    join: Join,
-    about: Box<About>,
-}
-
-/// What is known of a stream, and counts it until it is dropped.
-struct About {
-    address: SocketAddr,
-    _visitor: Live,
-    _parked: Live,
-    _counted: Counted,
-}
-
-impl Stream {
-    fn new(parked: TcpStream, live: Live, admitted: Admitted, unanswered_max: Option<Duration>) -> Self {
-        let Admitted { visitor: Visitor { stream, address, received, live: visitor_live, .. }, counted } =
-            admitted;
-        let about = About { address, _visitor: visitor_live, _parked: live, _counted: counted };
-        let join = Join::new(stream, parked, received, Vec::new()).unanswered_max(unanswered_max);
-        Self { join, about: Box::new(about) }
-    }
-}
-
-impl Future for Stream {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Joined { there, back, broken } = ready!(Pin::new(&mut self.join).poll(cx));
-        let broken = broken.map(|error| error.to_string());
-        debug!(address = %self.about.address, received = there, sent = back, broken, "stream ended");
-        Poll::Ready(())
-    }
+/// Joins a visitor with a parked connection. What is not needed while the stream runs is kept in one piece.
+fn join(shared: &Shared, parked: TcpStream, live: Live, admitted: Admitted) {
+    let Admitted { visitor: Visitor { stream, address, received, live: visitor_live, .. }, counted } =
+        admitted;
+    let ended = move |joined: Joined| {
+        let broken = joined.broken.map(|error| error.to_string());
+        debug!(%address, received = joined.there, sent = joined.back, broken, "stream ended");
+        // From here on they do not count.
+        drop((visitor_live, live, counted));
+    };
+    shared.streams.join(stream, parked, received, Box::new(ended));
 }

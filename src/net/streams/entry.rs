@@ -1,0 +1,257 @@
+//! One stream of a worker: two connections, and what is known of their readiness.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, TcpStream},
+    os::fd::{AsFd, BorrowedFd},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use rustix::event::epoll::EventFlags;
+use socket2::SockRef;
+
+use super::Ended;
+use crate::net::{
+    join::{
+        Joined,
+        end::{End, is_transient},
+        way::Way,
+    },
+    silence::{Silence, unanswered},
+};
+
+/// A connection, ready until it was seen not to be. Events of the system come once for each change (`EPOLLET`).
+#[derive(Debug)]
+pub(super) struct Side {
+    stream: TcpStream,
+    readable: bool,
+    writable: bool,
+    /// The other end has said its last word: reading goes on to the end without another event.
+    hung_up: bool,
+    /// The system says that the connection has broken.
+    failed: bool,
+    /// The system tells when there is room to write. It does so from the first time on that there was none.
+    tells_room: bool,
+}
+
+/// Both connections of a stream, by number.
+pub(super) const SIDES: [usize; 2] = [0, 1];
+
+/// What came of a stream's turn.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// It goes on with the next event.
+    Waits,
+    /// It is to have another turn soon.
+    HasMore,
+    /// It has ended.
+    Over(Joined),
+}
+
+/// A stream.
+pub(super) struct Entry {
+    sides: [Side; 2],
+    there: Way,
+    back: Way,
+    ended: Ended,
+    /// Exists while an answer may be awaited.
+    silences: Option<Box<[Silence; 2]>>,
+}
+
+impl Entry {
+    pub(super) fn new(first: TcpStream, second: TcpStream, received: Vec<u8>, ended: Ended) -> Self {
+        Self {
+            sides: [Side::new(first), Side::new(second)],
+            there: Way::new(received),
+            back: Way::new(Vec::new()),
+            ended,
+            silences: None,
+        }
+    }
+
+    /// Notes what the system says of one connection.
+    pub(super) fn note(&mut self, side: usize, flags: EventFlags) {
+        let side = &mut self.sides[side];
+        side.readable |=
+            flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        side.writable |= flags.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR);
+        side.hung_up |= flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        side.failed |= flags.contains(EventFlags::ERR);
+    }
+
+    /// Carries what can be carried now.
+    pub(super) fn turn(&mut self) -> Turn {
+        // A connection with nothing more to say is not read any more, so only this shows that it has broken since.
+        if let Some(error) = self.sides.iter().find_map(Side::failure) {
+            return Turn::Over(self.break_off(error));
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        let [first, second] = &mut self.sides;
+        let there = self.there.poll(&mut cx, first, second);
+        let back = self.back.poll(&mut cx, second, first);
+        match (there, back) {
+            (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => Turn::Over(self.break_off(error)),
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Turn::Over(self.joined(None)),
+            _ if self.there.take_has_more() | self.back.take_has_more() => Turn::HasMore,
+            _ => Turn::Waits,
+        }
+    }
+
+    /// Bytes carried so far.
+    pub(super) fn carried(&self) -> u64 {
+        self.there.carried() + self.back.carried()
+    }
+
+    /// The connection, for the system.
+    pub(super) fn fd(&self, side: usize) -> BorrowedFd<'_> {
+        self.sides[side].stream.as_fd()
+    }
+
+    /// What the system is to tell of a connection.
+    pub(super) fn interest(&self, side: usize) -> EventFlags {
+        let side = &self.sides[side];
+        let always = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+        if side.tells_room { always | EventFlags::OUT } else { always }
+    }
+
+    /// Whether the system has to be told that room to write is waited for from now on. It is asked after each turn.
+    pub(super) fn wants_room(&mut self, side: usize) -> bool {
+        let side = &mut self.sides[side];
+        let is_new = !side.writable && !side.tells_room;
+        side.tells_room |= is_new;
+        is_new
+    }
+
+    /// Whether it has to be looked at now and then, since an answer may be awaited.
+    pub(super) fn begins_to_await(&mut self) -> bool {
+        let has_written = self.there.take_has_written() | self.back.take_has_written();
+        let begins = has_written && self.silences.is_none();
+        if begins {
+            self.silences = Some(Box::new([Silence::new(), Silence::new()]));
+        }
+        begins
+    }
+
+    /// Whether it was found to be one of those.
+    pub(super) fn is_awaiting(&self) -> bool {
+        self.silences.is_some()
+    }
+
+    /// Whether an answer is still awaited.
+    ///
+    /// # Errors
+    /// None has come for as long as `limit`.
+    pub(super) fn awaits_answer(&mut self, limit: Duration) -> io::Result<bool> {
+        let Some(silences) = &mut self.silences else { return Ok(false) };
+        let lasts = SIDES.map(|side| silences[side].lasts(&self.sides[side].stream));
+        if lasts.iter().flatten().any(|silence| *silence >= limit) {
+            return Err(unanswered());
+        }
+        let awaits = lasts.iter().any(Option::is_some);
+        if !awaits {
+            self.silences = None;
+        }
+        Ok(awaits)
+    }
+
+    /// Resets both connections.
+    pub(super) fn break_off(&self, error: io::Error) -> Joined {
+        self.sides.iter().for_each(Side::reset);
+        self.joined(Some(error))
+    }
+
+    /// Tells that it has ended. Both connections are closed by then.
+    pub(super) fn end(self, joined: Joined) {
+        let Self { sides, ended, .. } = self;
+        drop(sides);
+        ended(joined);
+    }
+
+    fn joined(&self, broken: Option<io::Error>) -> Joined {
+        Joined { there: self.there.carried(), back: self.back.carried(), broken }
+    }
+}
+
+impl Side {
+    fn new(stream: TcpStream) -> Self {
+        Self { stream, readable: true, writable: true, hung_up: false, failed: false, tells_room: false }
+    }
+
+    /// What has broken the connection, if the system says that something has.
+    fn failure(&self) -> Option<io::Error> {
+        if self.failed { self.stream.take_error().unwrap_or_else(Some) } else { None }
+    }
+
+    /// Has the connection end with a reset when it is closed.
+    fn reset(&self) {
+        // Fails only for a connection that is gone already.
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    fn take(&mut self, mut attempt: impl FnMut(&mut Self) -> io::Result<usize>) -> Poll<io::Result<usize>> {
+        while self.readable {
+            match attempt(self) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
+                Err(error) if is_transient(&error) => {}
+                result => return Poll::Ready(result),
+            }
+        }
+        Poll::Pending
+    }
+
+    fn put(&mut self, mut attempt: impl FnMut(&mut Self) -> io::Result<usize>) -> Poll<io::Result<usize>> {
+        while self.writable {
+            match attempt(self) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
+                Err(error) if is_transient(&error) => {}
+                result => return Poll::Ready(result),
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl End for Side {
+    fn poll_read(&mut self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let room = buffer.len();
+        self.take(|side| {
+            let n = side.stream.read(buffer)?;
+            // Less than there was room for: that was all, unless the end is behind it.
+            side.readable = n == 0 || n == room || side.hung_up;
+            Ok(n)
+        })
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.put(|side| {
+            let n = side.stream.write(bytes)?;
+            side.writable = n == bytes.len();
+            Ok(n)
+        })
+    }
+
+    fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.readable { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn poll_take(
+        &mut self,
+        _: &mut Context<'_>,
+        mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        self.take(|side| attempt(side.stream.as_fd()))
+    }
+
+    fn poll_put(
+        &mut self,
+        _: &mut Context<'_>,
+        mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        self.put(|side| attempt(side.stream.as_fd()))
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
+    }
+}

@@ -1,0 +1,81 @@
+//! Joined connections by the thousand, most of which rest.
+//!
+//! On Linux a few threads look after all of them, each with an `epoll` of its own: a stream that rests is two descriptors and a
+//! hundred bytes, without a task, a timer or a registration with the runtime, and one that is awake has the shortest way there is
+//! from the system's event to the bytes. Elsewhere, and where the system has no descriptors left for such a thread, a stream is a task.
+
+#[cfg(target_os = "linux")]
+mod entry;
+#[cfg(target_os = "linux")]
+mod worker;
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{net::TcpStream, task::JoinSet};
+
+use super::join::{Join, Joined};
+
+/// Is told how a stream has ended.
+pub(super) type Ended = Box<dyn FnOnce(Joined) + Send>;
+
+/// What all streams have in common.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamsConfig {
+    /// Threads that look after streams; they start with the first stream.
+    pub threads: usize,
+    /// How long a machine may leave unanswered what is sent to it.
+    pub unanswered_max: Option<Duration>,
+    /// How long a thread looks for more events before it sleeps, after a short exchange.
+    pub spin: Duration,
+}
+
+/// All streams of a relay. Dropped, it resets those that still run.
+#[derive(Debug)]
+pub struct Streams {
+    config: StreamsConfig,
+    #[cfg(target_os = "linux")]
+    workers: worker::Workers,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Streams {
+    /// No stream yet, and no thread.
+    pub fn new(config: StreamsConfig) -> Self {
+        Self {
+            config,
+            #[cfg(target_os = "linux")]
+            workers: worker::Workers::new(config),
+            tasks: Mutex::default(),
+        }
+    }
+
+    /// Joins two connections until both directions have ended or either has broken. `received` came from the first already and goes
+    /// before all else. To be called within the runtime they belong to.
+    pub fn join(&self, first: TcpStream, second: TcpStream, received: Vec<u8>, ended: Ended) {
+        #[cfg(target_os = "linux")]
+        let Some((first, second, received, ended)) = self.workers.join(first, second, received, ended) else {
+            return;
+        };
+        let join = Join::new(first, second, received, Vec::new()).unanswered_max(self.config.unanswered_max);
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that have ended need not be kept.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move { ended(join.await) });
+    }
+
+    /// Resets all streams.
+    pub fn close(&self) {
+        #[cfg(target_os = "linux")]
+        self.workers.close();
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
