@@ -3,7 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
 use tracing::debug;
 
 use super::{
@@ -28,6 +32,10 @@ pub const READY_DEFAULT: usize = 64;
 /// How long a connection must have been of no use before there are fewer.
 pub(super) const SHRINK_EVERY: Duration = Duration::from_secs(10);
 
+/// How long a connection that was taken may be missing while half of them are still there: making the next at once would take the
+/// processor from the visitor that has just come, and a few are made with less ado than one at a time.
+const REPLACE_WITHIN: Duration = Duration::from_millis(5);
+
 /// The first and the longest wait after a connection could not be parked.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MOST: Duration = Duration::from_secs(5);
@@ -50,6 +58,8 @@ pub(super) struct Pool {
     parked: usize,
     /// The fewest that waited since the last look.
     parked_least: usize,
+    /// When those that were taken are to be replaced.
+    replace_at: Option<Instant>,
     backoff: Backoff,
 }
 
@@ -89,6 +99,7 @@ impl Pool {
             made: 0,
             parked: 0,
             parked_least: 0,
+            replace_at: None,
             backoff: Backoff::new(RETRY_FIRST, RETRY_MOST),
         };
         pool.fill(Duration::ZERO);
@@ -115,8 +126,17 @@ impl Pool {
     /// Replaces connections as they are taken, for as long as it is polled. May be cancelled without losing anything.
     pub(super) async fn tend(&mut self) {
         loop {
+            let replace_at = self.replace_at;
+            let report = tokio::select! {
+                biased;
+                report = self.reports.recv() => report,
+                () = sleep_until(replace_at.unwrap_or_else(Instant::now)), if replace_at.is_some() => {
+                    self.fill(Duration::ZERO);
+                    continue;
+                }
+            };
             // The pool holds a sender itself, so there is always a next.
-            let Some(report) = self.reports.recv().await else { return };
+            let Some(report) = report else { return };
             while self.tasks.try_join_next().is_some() {}
             match report {
                 Report::Parked => {
@@ -127,7 +147,11 @@ impl Pool {
                     self.lose(true);
                     self.backoff.reset();
                     self.parked_least = self.parked_least.min(self.parked);
-                    self.fill(Duration::ZERO);
+                    if self.parked <= self.wanted / 2 {
+                        self.fill(Duration::ZERO);
+                    } else {
+                        self.replace_at.get_or_insert_with(|| Instant::now() + REPLACE_WITHIN);
+                    }
                 }
                 Report::Released => {
                     self.lose(true);
@@ -154,6 +178,7 @@ impl Pool {
     }
 
     fn fill(&mut self, wait: Duration) {
+        self.replace_at = None;
         while self.made < self.wanted {
             self.made += 1;
             let (parking, report) = (Arc::clone(&self.parking), self.report.clone());

@@ -3,10 +3,13 @@ use std::{net::Ipv4Addr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
     time::timeout,
 };
 
 use super::*;
+use crate::net::{Streams, StreamsConfig};
 
 /// Nothing here takes this long unless it is broken.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -17,20 +20,65 @@ async fn pair() -> (TcpStream, TcpStream) {
     (near, listener.accept().await.unwrap().0)
 }
 
+/// How two connections are joined, with what was received from the first. Aborted, the task breaks off.
+type Joining = fn(TcpStream, TcpStream, Vec<u8>) -> JoinHandle<Joined>;
+
+/// By a task.
+fn task(first: TcpStream, second: TcpStream, received: Vec<u8>) -> JoinHandle<Joined> {
+    tokio::spawn(Join::new(first, second, received, Vec::new()))
+}
+
+/// By those who look after many.
+fn streams(first: TcpStream, second: TcpStream, received: Vec<u8>) -> JoinHandle<Joined> {
+    let config = StreamsConfig { threads: 2, unanswered_max: None, spin: Duration::from_micros(50) };
+    let streams = Streams::new(config);
+    let (give, take) = oneshot::channel();
+    streams.join(first, second, received, Box::new(|joined| drop(give.send(joined))));
+    tokio::spawn(async move {
+        let joined = take.await.unwrap();
+        drop(streams);
+        joined
+    })
+}
+
 /// Two people, joined: what each holds in hand, and the running join.
-async fn joined() -> (TcpStream, TcpStream, tokio::task::JoinHandle<Joined>) {
+async fn joined(joining: Joining) -> (TcpStream, TcpStream, JoinHandle<Joined>) {
     let ((left, first), (right, second)) = (pair().await, pair().await);
-    (left, right, tokio::spawn(Join::new(first, second, b"early ".to_vec(), Vec::new())))
+    (left, right, joining(first, second, b"early ".to_vec()))
+}
+
+/// Each test for each way to join.
+macro_rules! tests {
+    ($($test:ident)*) => {
+        mod by_a_task {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $test() { super::in_time(super::$test(super::task)).await; })*
+        }
+        mod by_streams {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $test() { super::in_time(super::$test(super::streams)).await; })*
+        }
+    };
+}
+
+tests! {
+    bulk_and_small_talk_arrive_whole_both_ways_with_a_half_close
+    a_reset_is_passed_on_as_a_reset
+    a_reset_after_a_half_close_is_passed_on_too
+    a_join_that_is_dropped_is_not_taken_for_a_whole_one
+    what_is_not_read_is_held_back_at_the_source
+    thousands_of_short_exchanges_lose_nothing
+}
+
+async fn in_time(test: impl Future<Output = ()>) {
+    timeout(DEADLINE, test).await.unwrap();
 }
 
 fn pattern(len: usize) -> Vec<u8> {
     (0..len as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn bulk_and_small_talk_arrive_whole_both_ways_with_a_half_close() {
-    timeout(DEADLINE, async {
-        let (mut left, mut right, join) = joined().await;
+async fn bulk_and_small_talk_arrive_whole_both_ways_with_a_half_close(joining: Joining) {
+    {
+        let (mut left, mut right, join) = joined(joining).await;
         left.write_all(b"hello").await.unwrap();
         let mut hello = [0; 11];
         right.read_exact(&mut hello).await.unwrap();
@@ -58,15 +106,12 @@ async fn bulk_and_small_talk_arrive_whole_both_ways_with_a_half_close() {
         let joined = join.await.unwrap();
         assert!(joined.broken.is_none());
         assert_eq!((joined.there, joined.back), ((20 << 20) + 11, (3 << 20) + 3));
-    })
-    .await
-    .unwrap();
+    }
 }
 
-#[tokio::test]
-async fn a_reset_is_passed_on_as_a_reset() {
-    timeout(DEADLINE, async {
-        let (left, mut right, join) = joined().await;
+async fn a_reset_is_passed_on_as_a_reset(joining: Joining) {
+    {
+        let (left, mut right, join) = joined(joining).await;
         let mut early = [0; 6];
         right.read_exact(&mut early).await.unwrap();
         reset(&left);
@@ -74,14 +119,11 @@ async fn a_reset_is_passed_on_as_a_reset() {
         let error = right.read(&mut early).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         assert!(join.await.unwrap().broken.is_some());
-    })
-    .await
-    .unwrap();
+    }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_reset_after_a_half_close_is_passed_on_too() {
-    let (mut left, mut right, join) = joined().await;
+async fn a_reset_after_a_half_close_is_passed_on_too(joining: Joining) {
+    let (mut left, mut right, join) = joined(joining).await;
     left.shutdown().await.unwrap();
     let mut early = Vec::new();
     right.read_to_end(&mut early).await.unwrap();
@@ -91,25 +133,21 @@ async fn a_reset_after_a_half_close_is_passed_on_too() {
     assert!(right.take_error().unwrap().is_some());
 }
 
-#[tokio::test]
-async fn a_join_that_is_dropped_is_not_taken_for_a_whole_one() {
-    timeout(DEADLINE, async {
-        let (left, mut right, join) = joined().await;
+async fn a_join_that_is_dropped_is_not_taken_for_a_whole_one(joining: Joining) {
+    {
+        let (left, mut right, join) = joined(joining).await;
         let mut early = [0; 6];
         right.read_exact(&mut early).await.unwrap();
         join.abort();
         let error = right.read(&mut early).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         drop(left);
-    })
-    .await
-    .unwrap();
+    }
 }
 
-#[tokio::test]
-async fn what_is_not_read_is_held_back_at_the_source() {
-    timeout(DEADLINE, async {
-        let (mut left, mut right, join) = joined().await;
+async fn what_is_not_read_is_held_back_at_the_source(joining: Joining) {
+    {
+        let (mut left, mut right, join) = joined(joining).await;
         let chunk = vec![b'x'; 1 << 20];
         let mut written = 0usize;
         // Until nothing fits any more: the systems' buffers, and one of the join's own.
@@ -123,7 +161,21 @@ async fn what_is_not_read_is_held_back_at_the_source() {
         assert_eq!(received.len(), written + 6);
         drop((left, right));
         join.await.unwrap();
-    })
-    .await
-    .unwrap();
+    }
+}
+
+async fn thousands_of_short_exchanges_lose_nothing(joining: Joining) {
+    let (mut left, mut right, join) = joined(joining).await;
+    let mut early = [0; 6];
+    right.read_exact(&mut early).await.unwrap();
+    for n in 0..5_000u32 {
+        left.write_all(&n.to_be_bytes()).await.unwrap();
+        let asked = right.read_u32().await.unwrap();
+        assert_eq!(asked, n);
+        right.write_u64(asked.into()).await.unwrap();
+        assert_eq!(left.read_u64().await.unwrap(), u64::from(n));
+    }
+    drop((left, right));
+    let joined = join.await.unwrap();
+    assert_eq!((joined.there, joined.back), (5_000 * 4 + 6, 5_000 * 8));
 }
