@@ -1,7 +1,7 @@
 //! A message server under measurement, on a free loopback port.
 
 use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     ops::Deref,
     path::Path,
 };
@@ -9,6 +9,8 @@ use std::{
 use anyhow::Result;
 
 use super::{process::Process, protocol::Protocol};
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A running server; killed when dropped.
 #[derive(Debug)]
@@ -28,7 +30,7 @@ impl Server {
     pub(super) fn start(program: &Path, protocol: Protocol) -> Result<Self> {
         match protocol {
             Protocol::Relay => {
-                let (process, address) = start_relay(program, &[])?;
+                let (process, address) = start_relay(program, LOOPBACK, &[])?;
                 Ok(Self { process, protocol, address })
             }
             Protocol::Nats => Self::start_nats(program),
@@ -37,7 +39,7 @@ impl Server {
 
     fn start_nats(program: &Path) -> Result<Self> {
         // It cannot choose a port itself in a way that is easy to read back.
-        let address = free_address()?;
+        let address = free_address(LOOPBACK)?;
         let port = address.port().to_string();
         let mut process = Process::start(program, &["-a", "127.0.0.1", "-p", &port])?;
         process.wait_for(|_| TcpStream::connect(address).ok())?;
@@ -53,12 +55,13 @@ impl Deref for Server {
     }
 }
 
-/// Starts a relay with these options and tells where it listens.
+/// Starts a relay on this address with these options and tells where it listens.
 ///
 /// # Errors
 /// It does not start in time.
-pub(super) fn start_relay(program: &Path, options: &[&str]) -> Result<(Process, SocketAddr)> {
-    let mut arguments = vec!["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"];
+pub(super) fn start_relay(program: &Path, on: IpAddr, options: &[&str]) -> Result<(Process, SocketAddr)> {
+    let listen = SocketAddr::new(on, 0).to_string();
+    let mut arguments = vec!["serve", "--listen", &listen, "--log-level", "warn"];
     arguments.extend(options);
     let mut process = Process::start(program, &arguments)?;
     let address = process.wait_for(|output| {
@@ -72,6 +75,6 @@ pub(super) fn start_relay(program: &Path, options: &[&str]) -> Result<(Process, 
 ///
 /// # Errors
 /// The system has none.
-pub(super) fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+pub(super) fn free_address(on: IpAddr) -> Result<SocketAddr> {
+    Ok(TcpListener::bind((on, 0))?.local_addr()?)
 }

@@ -16,7 +16,7 @@ use super::{
     through::{TUNNELS, Through, Tunneled},
 };
 
-/// Until the flow is steady.
+/// Until a flow on this machine is steady.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// Taken by a reader at once.
@@ -25,7 +25,11 @@ const READ_BYTES: usize = 4 * BULK_BYTES;
 pub(super) fn measure(bench: &mut Bench) -> Result<()> {
     for (streams, times) in [(1, 1.5), (8, 1.4)] {
         let seconds = bench.seconds;
-        let figures = bench.in_turn(|tunnel| flow(tunnel, streams, seconds))?;
+        let figures = bench.in_turn(|tunnel| {
+            let visitors =
+                (0..streams).map(|_| visit(tunnel.address, Wish::Bulk)).collect::<Result<Vec<_>>>()?;
+            flow(tunnel, &visitors, WARM_UP, seconds)
+        })?;
         let column = |n: usize| figures.iter().map(|figures| figures[n]).collect::<Vec<_>>();
         let many = if streams == 1 { "1 stream".to_owned() } else { format!("{streams} streams") };
         bench.compare(
@@ -48,20 +52,23 @@ pub(super) fn measure(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// Bytes a second, and seconds of processor time a gigabyte.
-fn flow(tunnel: &Tunneled, streams: usize, seconds: f64) -> Result<[f64; 2]> {
-    let visitors =
-        (0..streams).map(|_| visit(tunnel.address, Wish::Bulk)).collect::<Result<Vec<TcpStream>>>()?;
+/// Bytes a second that come to these visitors in all, and nanoseconds of processor time a byte. The visitors are gone then.
+pub(super) fn flow(
+    tunnel: &Tunneled,
+    visitors: &[TcpStream],
+    warm_up: Duration,
+    seconds: f64,
+) -> Result<[f64; 2]> {
     let arrived = AtomicU64::new(0);
     thread::scope(|scope| {
-        for visitor in &visitors {
+        for visitor in visitors {
             scope.spawn(|| discard(visitor, &arrived));
         }
-        thread::sleep(WARM_UP);
+        thread::sleep(warm_up);
         let before = (Instant::now(), arrived.load(Relaxed), tunnel.cpu());
         thread::sleep(Duration::from_secs_f64(seconds));
         let after = (before.0.elapsed(), arrived.load(Relaxed), tunnel.cpu());
-        for visitor in &visitors {
+        for visitor in visitors {
             let _ = visitor.shutdown(Shutdown::Both);
         }
         let bytes = (after.1 - before.1) as f64;

@@ -2,19 +2,23 @@
 
 mod bulk;
 mod connect;
+#[cfg(target_os = "linux")]
+mod lossy;
 mod memory;
 mod reconnects;
 mod round_trip;
 mod service;
+mod site;
 mod through;
 
-use std::{fs, path::PathBuf};
+use std::{fs, net::Ipv4Addr, path::PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
 use self::{
     service::Service,
+    site::Site,
     through::{Programs, Through, Tunneled},
 };
 use super::{
@@ -59,6 +63,8 @@ enum Measure {
     RoundTrip,
     Idle,
     Reconnects,
+    /// One stream over long cables that lose packets, alone and beside one that stalls; needs root and `ip`
+    Lossy,
 }
 
 /// What the measures are taken with.
@@ -70,6 +76,8 @@ struct Bench {
     rounds: u32,
     seconds: f64,
     table: Table,
+    /// What the reader of the table has to know besides.
+    note: Option<&'static str>,
 }
 
 impl Tunnel {
@@ -84,10 +92,11 @@ impl Tunnel {
         let mut bench = Bench {
             ways: programs.ways(),
             programs,
-            service: Service::start()?,
+            service: Service::start(Ipv4Addr::LOCALHOST)?,
             rounds: self.rounds,
             seconds: self.seconds,
             table: Table::default(),
+            note: None,
         };
         let measures = if self.only.is_empty() { Measure::value_variants() } else { &self.only };
         for (number, measure) in measures.iter().enumerate() {
@@ -97,7 +106,8 @@ impl Tunnel {
         let command = if self.save { "cargo xtask bench tunnel --save" } else { "cargo xtask bench tunnel" };
         let about = machine::about(command, &bench.programs.versions()?, self.rounds)?;
         let peers: Vec<_> = bench.ways.iter().skip(1).map(|way| way.label()).collect();
-        let text = format!("{about}\n\n{}", bench.table.markdown(&peers));
+        let note = bench.note.map_or_else(String::new, |note| format!(" {note}"));
+        let text = format!("{about}{note}\n\n{}", bench.table.markdown(&peers));
         println!("\n{text}");
         let kept = project::target_dir().join("bench-tunnel.json");
         fs::write(&kept, serde_json::to_vec_pretty(&bench.table.json())?)?;
@@ -117,21 +127,34 @@ impl Bench {
             Measure::RoundTrip => round_trip::measure(self),
             Measure::Idle => memory::measure(self),
             Measure::Reconnects => reconnects::measure(self),
+            #[cfg(target_os = "linux")]
+            Measure::Lossy => lossy::measure(self),
+            #[cfg(not(target_os = "linux"))]
+            Measure::Lossy => Ok(()),
         }
     }
 
     /// Makes the service reachable that way.
     fn start(&self, way: Through) -> Result<Tunneled> {
-        self.programs.start(way, self.service.address)
+        self.programs.start(way, self.service.address, Site::LOOPBACK)
     }
 
     /// Takes a figure through each tunnel in turn, over and over, so that a machine that changes its speed changes it for all.
     /// The medians, in the order of the ways.
     fn in_turn<const N: usize>(
         &self,
-        mut take: impl FnMut(&Tunneled) -> Result<[f64; N]>,
+        take: impl FnMut(&Tunneled) -> Result<[f64; N]>,
     ) -> Result<Vec<[f64; N]>> {
         let tunnels = self.ways.iter().map(|way| self.start(*way)).collect::<Result<Vec<_>>>()?;
+        self.turns(&tunnels, take)
+    }
+
+    /// The same through tunnels that are there.
+    fn turns<const N: usize>(
+        &self,
+        tunnels: &[Tunneled],
+        mut take: impl FnMut(&Tunneled) -> Result<[f64; N]>,
+    ) -> Result<Vec<[f64; N]>> {
         let mut figures = vec![Vec::new(); tunnels.len()];
         for round in 1..=self.rounds {
             for (tunnel, figures) in tunnels.iter().zip(&mut figures) {
@@ -147,7 +170,7 @@ impl Bench {
         Ok(figures.iter().map(middle).collect())
     }
 
-    /// Adds a row. The relay's figure is compared with the best of `rivals`.
+    /// Adds a row. The relay's figure is compared with the best of `rivals`; one that is not a number belongs to a way that took no part.
     fn compare(
         &mut self,
         measure: &str,
@@ -164,7 +187,8 @@ impl Bench {
         };
         let ratio = best.map(|best| figures[0] / best);
         let (words, holds) = bound.judge(ratio);
-        let peers = figures.iter().skip(1).map(|figure| show(*figure)).collect();
+        let cell = |figure: &f64| if figure.is_nan() { String::new() } else { show(*figure) };
+        let peers = figures.iter().skip(1).map(cell).collect();
         self.add(Row {
             measure: measure.to_owned(),
             relay: show(figures[0]),
@@ -181,9 +205,16 @@ impl Bench {
         self.add(Row { measure, relay, peers: Vec::new(), ratio: None, bound, holds: Some(holds) });
     }
 
+    /// Adds a row that says why there is no figure.
+    fn not_measured(&mut self, measure: &str, reason: &str) {
+        let (measure, relay) = (measure.to_owned(), format!("not measured: {reason}"));
+        self.add(Row { measure, relay, peers: Vec::new(), ratio: None, bound: String::new(), holds: None });
+    }
+
     fn add(&mut self, row: Row) {
         println!("  {}: {}", row.measure, row.relay);
-        for (way, figure) in self.ways.iter().skip(1).zip(&row.peers) {
+        for (way, figure) in self.ways.iter().skip(1).zip(&row.peers).filter(|(_, figure)| !figure.is_empty())
+        {
             println!("    {}: {figure}", way.label());
         }
         self.table.rows.push(row);

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -41,7 +41,7 @@ impl Footprint {
 }
 
 pub(super) fn measure(bench: &mut Bench) -> Result<()> {
-    let (relay, address) = start_relay(&bench.programs.relay, &[])?;
+    let (relay, address) = start_relay(&bench.programs.relay, Ipv4Addr::LOCALHOST.into(), &[])?;
     let mut silent = Vec::new();
     reconnect(address, WARM_UP, &mut silent)?;
     silent.clear();

@@ -2,9 +2,10 @@
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -14,6 +15,9 @@ pub(super) const SMALL_BYTES: usize = 64;
 
 /// What is given to the system at once.
 pub(super) const BULK_BYTES: usize = 256 << 10;
+
+/// How long a visitor waits for its connection, and for each of its bytes.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Visitors served at the same time; those that are kept do not count.
 const THREADS: usize = 32;
@@ -30,16 +34,17 @@ pub(super) enum Wish {
     Bulk = b'b',
 }
 
-/// A service on a loopback port, for as long as this program runs.
+/// A service on a free port, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Service {
     pub(super) address: SocketAddr,
+    listener: TcpListener,
     kept: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Service {
-    pub(super) fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
+    pub(super) fn start(on: Ipv4Addr) -> Result<Self> {
+        let listener = TcpListener::bind((on, 0))?;
         let address = listener.local_addr()?;
         let kept: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
         for _ in 0..THREADS {
@@ -55,7 +60,7 @@ impl Service {
                 }
             });
         }
-        Ok(Self { address, kept })
+        Ok(Self { address, listener, kept })
     }
 
     /// Ends the connections of the visitors that were kept.
@@ -63,6 +68,13 @@ impl Service {
         if let Ok(mut kept) = self.kept.lock() {
             kept.clear();
         }
+    }
+}
+
+impl Drop for Service {
+    /// Ends the threads that wait for visitors.
+    fn drop(&mut self) {
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
     }
 }
 
@@ -92,8 +104,10 @@ fn serve(mut visitor: TcpStream) -> Result<Option<TcpStream>> {
 /// # Errors
 /// Nobody listens.
 pub(super) fn visit(address: SocketAddr, wish: Wish) -> Result<TcpStream> {
-    let mut stream = TcpStream::connect(address).context("cannot connect to the tunnel")?;
+    let mut stream =
+        TcpStream::connect_timeout(&address, DEADLINE).context("cannot connect to the tunnel")?;
     stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(DEADLINE))?;
     stream.write_all(&[wish as u8; SMALL_BYTES])?;
     Ok(stream)
 }

@@ -10,7 +10,10 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 use xshell::cmd;
 
-use super::service::{Wish, answer, visit};
+use super::{
+    service::{Wish, answer, visit},
+    site::Site,
+};
 use crate::{
     bench::{
         crates::Crate,
@@ -112,20 +115,21 @@ impl Programs {
         Ok(format!("bore {}, rathole {}, HAProxy {version}", BORE.version, RATHOLE.version))
     }
 
-    /// Makes the service reachable that way, and is certain that it is.
+    /// Makes the service at the site's client reachable that way at its server, and is certain that it is.
     ///
     /// # Errors
     /// A program does not start.
-    pub(super) fn start(&self, way: Through, service: SocketAddr) -> Result<Tunneled> {
+    pub(super) fn start(&self, way: Through, service: SocketAddr, site: Site<'_>) -> Result<Tunneled> {
         let tunnel = match (way, &self.peers) {
-            (Through::Relay, _) => relay(&self.relay, service)?,
+            (Through::Relay, _) => relay(&self.relay, service, site)?,
             (Through::Nothing, _) => Tunneled::new(way, vec![], service),
-            (Through::Bore, Some(peers)) => bore(&peers.bore, service)?,
-            (Through::Rathole, Some(peers)) => rathole(&peers.rathole, service)?,
-            (Through::Haproxy, Some(peers)) => haproxy(&peers.haproxy, service)?,
+            (Through::Bore, Some(peers)) => bore(&peers.bore, service, site)?,
+            (Through::Rathole, Some(peers)) => rathole(&peers.rathole, service, site)?,
+            (Through::Haproxy, Some(peers)) => haproxy(&peers.haproxy, service, site)?,
             _ => bail!("there is no peer in this run"),
         };
-        answer(&mut visit(tunnel.address, Wish::Echo)?)
+        site.server
+            .run(|| answer(&mut visit(tunnel.address, Wish::Echo)?))
             .with_context(|| format!("through {}:\n{}", way.label(), tunnel.log()))?;
         Ok(tunnel)
     }
@@ -162,12 +166,15 @@ impl Tunneled {
     }
 }
 
-fn relay(program: &Path, service: SocketAddr) -> Result<Tunneled> {
-    let port = free_address()?.port();
-    let (server, address) = start_relay(program, &["--public-ports", &format!("{port}-{port}")])?;
+fn relay(program: &Path, service: SocketAddr, site: Site<'_>) -> Result<Tunneled> {
+    let on = site.server.address.into();
+    let (server, address) = site.server.run(|| {
+        let port = free_address(on)?.port();
+        start_relay(program, on, &["--public-ports", &format!("{port}-{port}")])
+    })?;
     let (service, address) = (service.to_string(), address.to_string());
     let arguments = ["expose", "bench", &service, "--relay", &address, "--port", "0", "--log-level", "warn"];
-    let mut client = Process::start(program, &arguments)?;
+    let mut client = site.client.run(|| Process::start(program, &arguments))?;
     let public = client.wait_for(|output| {
         let (_, rest) = output.split_once("is reached at ")?;
         rest.split(' ').next()?.parse().ok()
@@ -175,23 +182,25 @@ fn relay(program: &Path, service: SocketAddr) -> Result<Tunneled> {
     Ok(Tunneled::new(Through::Relay, vec![server, client], public))
 }
 
-fn bore(program: &Path, service: SocketAddr) -> Result<Tunneled> {
+fn bore(program: &Path, service: SocketAddr, site: Site<'_>) -> Result<Tunneled> {
     // Its control port is always 7835.
-    let mut server = Process::start(program, &["server", "--bind-addr", "127.0.0.1"])?;
+    let on = site.server.address.to_string();
+    let mut server = site.server.run(|| Process::start(program, &["server", "--bind-addr", &on]))?;
     server.wait_for(|output| output.contains("server listening").then_some(()))?;
-    let port = service.port().to_string();
-    let mut client =
-        Process::start(program, &["local", &port, "--local-host", "127.0.0.1", "--to", "127.0.0.1"])?;
+    let (host, port) = (service.ip().to_string(), service.port().to_string());
+    let arguments = ["local", &port, "--local-host", &host, "--to", &on];
+    let mut client = site.client.run(|| Process::start(program, &arguments))?;
     let public = client.wait_for(|output| {
-        let (_, rest) = output.split_once("listening at 127.0.0.1:")?;
+        let (_, rest) = output.split_once(&format!("listening at {on}:"))?;
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
         digits.parse::<u16>().ok()
     })?;
-    Ok(Tunneled::new(Through::Bore, vec![server, client], SocketAddr::from(([127, 0, 0, 1], public))))
+    Ok(Tunneled::new(Through::Bore, vec![server, client], (site.server.address, public).into()))
 }
 
-fn rathole(program: &Path, service: SocketAddr) -> Result<Tunneled> {
-    let (control, public) = (free_address()?, free_address()?);
+fn rathole(program: &Path, service: SocketAddr, site: Site<'_>) -> Result<Tunneled> {
+    let on = site.server.address.into();
+    let (control, public) = site.server.run(|| Ok((free_address(on)?, free_address(on)?)))?;
     let files = tempfile::tempdir()?;
     let (server_file, client_file) = (files.path().join("server.toml"), files.path().join("client.toml"));
     fs::write(
@@ -206,16 +215,20 @@ fn rathole(program: &Path, service: SocketAddr) -> Result<Tunneled> {
             "[client]\nremote_addr = \"{control}\"\ndefault_token = \"bench\"\n[client.services.bench]\nlocal_addr = \"{service}\"\n"
         ),
     )?;
-    let mut server = Process::start(program, &["--server", &server_file.to_string_lossy()])?;
-    server.wait_for(|_| TcpStream::connect(control).ok())?;
-    let mut client = Process::start(program, &["--client", &client_file.to_string_lossy()])?;
+    let server = site.server.run(|| {
+        let mut server = Process::start(program, &["--server", &server_file.to_string_lossy()])?;
+        server.wait_for(|_| TcpStream::connect(control).ok())?;
+        Ok(server)
+    })?;
+    let mut client =
+        site.client.run(|| Process::start(program, &["--client", &client_file.to_string_lossy()]))?;
     // The server opens the public port when the client has come.
-    client.wait_for(|_| TcpStream::connect(public).ok())?;
+    site.server.run(|| client.wait_for(|_| TcpStream::connect(public).ok()))?;
     Ok(Tunneled { _files: Some(files), ..Tunneled::new(Through::Rathole, vec![server, client], public) })
 }
 
-fn haproxy(program: &Path, service: SocketAddr) -> Result<Tunneled> {
-    let public = free_address()?;
+fn haproxy(program: &Path, service: SocketAddr, site: Site<'_>) -> Result<Tunneled> {
+    let public = site.server.run(|| free_address(site.server.address.into()))?;
     let files = tempfile::tempdir()?;
     let file = files.path().join("haproxy.cfg");
     fs::write(
@@ -225,8 +238,11 @@ fn haproxy(program: &Path, service: SocketAddr) -> Result<Tunneled> {
              listen bench\n bind {public}\n server service {service}\n"
         ),
     )?;
-    let mut server = Process::start(program, &["-db", "-f", &file.to_string_lossy()])
-        .context("HAProxy is needed (apt install haproxy)")?;
-    server.wait_for(|_| TcpStream::connect(public).ok())?;
+    let server = site.server.run(|| {
+        let mut server = Process::start(program, &["-db", "-f", &file.to_string_lossy()])
+            .context("HAProxy is needed (apt install haproxy)")?;
+        server.wait_for(|_| TcpStream::connect(public).ok())?;
+        Ok(server)
+    })?;
     Ok(Tunneled { _files: Some(files), ..Tunneled::new(Through::Haproxy, vec![server], public) })
 }
