@@ -179,7 +179,6 @@ fn reconnects_of_one_name_leave_nothing_behind() {
     let (relay, ports) =
         public_relay(1, &["--log-level", "warn", "--register-timeout", "1s", "--workers", "2"]);
     let id = relay.process.id();
-    let idle = descriptors(&relay.process);
     let hello =
         format!(r#"{{"hello":2,"expose":"web","port":{},"owner":"{}"}}"#, ports.start(), "5a".repeat(32));
     let round = |n: usize| {

@@ -45,10 +45,16 @@ const WAKE: u64 = u64::MAX;
 pub(super) struct Workers {
     config: StreamsConfig,
     /// Started with the first stream; none if the system did not let them.
-    started: OnceLock<Vec<(Arc<Worker>, Mutex<Option<JoinHandle<()>>>)>>,
+    started: OnceLock<Vec<Started>>,
     next: AtomicU64,
     /// One of them at most looks for events without sleeping.
     is_spinning: Arc<AtomicBool>,
+}
+
+/// A worker and its thread, until that is waited for.
+struct Started {
+    worker: Arc<Worker>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the rest of the program has of a worker.
@@ -97,7 +103,7 @@ impl Workers {
             return Some((first, second, received, ended));
         }
         let key = self.next.fetch_add(1, Relaxed);
-        let (worker, _) = &started[(key % started.len() as u64) as usize];
+        let worker = &started[(key % started.len() as u64) as usize].worker;
         // Without these the connections are closed: neither the runtime nor the system knows them any more.
         let (Ok(first), Ok(second)) = (first.into_std(), second.into_std()) else { return None };
         let mut entry = Box::new(Entry::new(first, second, received, ended));
@@ -116,11 +122,11 @@ impl Workers {
 
     pub(super) fn close(&self) {
         let Some(started) = self.started.get() else { return };
-        for (worker, _) in started {
+        for Started { worker, .. } in started {
             worker.closing.store(true, SeqCst);
             worker.wake();
         }
-        for (_, thread) in started {
+        for Started { thread, .. } in started {
             let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
             // The end of a stream may be what lets go of all of them last, and nobody waits for himself.
             if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id())
@@ -131,7 +137,7 @@ impl Workers {
         }
     }
 
-    fn start(&self) -> Vec<(Arc<Worker>, Mutex<Option<JoinHandle<()>>>)> {
+    fn start(&self) -> Vec<Started> {
         let threads = 0..self.config.threads.max(1);
         let started: io::Result<_> = threads.map(|number| self.start_one(number)).collect();
         started.unwrap_or_else(|error| {
@@ -140,7 +146,7 @@ impl Workers {
         })
     }
 
-    fn start_one(&self, number: usize) -> io::Result<(Arc<Worker>, Mutex<Option<JoinHandle<()>>>)> {
+    fn start_one(&self, number: usize) -> io::Result<Started> {
         let worker = Arc::new(Worker::new()?);
         let work = Work {
             worker: Arc::clone(&worker),
@@ -154,7 +160,7 @@ impl Workers {
         };
         let name = format!("streams-{number}");
         let thread = std::thread::Builder::new().name(name).spawn(move || work.run())?;
-        Ok((worker, Mutex::new(Some(thread))))
+        Ok(Started { worker, thread: Mutex::new(Some(thread)) })
     }
 }
 
