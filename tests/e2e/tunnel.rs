@@ -43,6 +43,9 @@ fn a_port_alone_is_one_of_this_machine() {
 
 #[test]
 fn a_public_port_is_the_one_that_was_asked_for_or_any_that_is_free() {
+    if crate::harness::is_in_container() {
+        return crate::harness::not_run("a relay in a container sees other addresses");
+    }
     let (relay, ports) = public_relay(3, &[]);
     let address = echo();
     let web = Exposer::with(&relay, ["web", &address.to_string(), "--port", &ports.end().to_string()]);
@@ -146,6 +149,9 @@ fn proxy_header(from: SocketAddr, to: SocketAddr) -> Vec<u8> {
 
 #[test]
 fn proxy_protocol_tells_the_service_the_address_of_a_visitor() {
+    if crate::harness::is_in_container() {
+        return crate::harness::not_run("a relay in a container sees other addresses");
+    }
     let ports = crate::harness::free_ports(8);
     let range = format!("{}-{}", ports.start(), ports.end());
     for (listen, family) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1"), ("[::]:0", "127.0.0.1")] {

@@ -74,6 +74,9 @@ fn ssh_reaches_the_raspberry_pi() {
 
 #[test]
 fn the_public_port_is_reached() {
+    if crate::harness::is_in_container() {
+        return crate::harness::not_run("a relay in a container sees other addresses");
+    }
     let [first, second, third] = example("A public port");
     let port = *free_ports(1).start();
     let relay = serve(&first, &[("9000-9099", format!("{port}-{port}"))]);

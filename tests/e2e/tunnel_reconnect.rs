@@ -125,6 +125,9 @@ fn a_name_that_is_taken_is_a_sentence_unless_it_is_waited_for() {
 
 #[test]
 fn an_exposer_that_is_killed_leaves_its_name_and_port_at_once() {
+    if crate::harness::is_in_container() {
+        return crate::harness::not_run("the engine holds every port that is published");
+    }
     let (relay, ports) = public_relay(1, &[]);
     let address = echo().to_string();
     for _ in 0..5 {

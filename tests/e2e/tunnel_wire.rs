@@ -56,6 +56,9 @@ fn sync(control: &mut Socket) {
 
 #[test]
 fn a_parked_connection_becomes_the_stream_of_a_visitor() {
+    if crate::harness::is_in_container() {
+        return crate::harness::not_run("a relay in a container sees other addresses");
+    }
     let relay = Relay::with(&["--idle-timeout", "5s"]);
     let mut control = say(&relay, &json!({"hello": 2, "expose": "web"}));
     let answer = control.control();
@@ -155,6 +158,9 @@ fn a_hello_of_a_megabyte_is_refused_at_its_header() {
 
 #[test]
 fn public_ports_are_those_the_operator_gives_away() {
+    if crate::harness::is_in_container() {
+        return crate::harness::not_run("the engine holds every port that is published");
+    }
     let (relay, ports) = public_relay(2, &[]);
     let ask = |name: &str, port: u16| say(&relay, &json!({"hello": 2, "expose": name, "port": port}));
     for port in [1, ports.start() - 1, ports.end() + 1, 65535] {

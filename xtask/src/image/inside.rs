@@ -82,7 +82,7 @@ impl Inside {
                 },
                 ("--public-ports", Some(range)) => {
                     inside.arguments.extend([option.to_owned(), range.clone()]);
-                    inside.public = Some(range);
+                    inside.public = Some(range).filter(|range| is_range(range));
                 }
                 ("--listen", Some(value)) => inside.arguments.extend([option.to_owned(), value]),
                 _ => inside.arguments.push(word.clone()),
@@ -100,6 +100,12 @@ impl Inside {
         self.arguments.extend(["--listen".to_owned(), format!("0.0.0.0:{port}")]);
         self.listening.push((port, outside));
     }
+}
+
+/// Whether the engine can publish it; what it is not, is to be refused inside.
+fn is_range(text: &str) -> bool {
+    let ends = text.split_once('-').and_then(|(a, b)| Some((a.parse::<u16>().ok()?, b.parse::<u16>().ok()?)));
+    ends.is_some_and(|(first, last)| first > 0 && first <= last)
 }
 
 /// The port of an address on which this machine can be reached; a container has no other one.
@@ -236,6 +242,7 @@ mod tests {
         );
         assert_eq!(inside("serve --config /tmp/x").1, [(18_000, 0)]);
         assert_eq!(inside("serve --public-ports 1-2").2, Some("1-2".into()));
+        assert_eq!(inside("serve --public-ports 2-1").2, None);
     }
 
     #[test]
