@@ -55,6 +55,8 @@ pub(super) struct Entry {
     there: Way,
     back: Way,
     ended: Ended,
+    /// The worker has it among those that are to have another turn.
+    pub(super) is_ready: bool,
     /// Exists while an answer may be awaited.
     silences: Option<Box<[Silence; 2]>>,
 }
@@ -66,6 +68,7 @@ impl Entry {
             there: Way::new(received),
             back: Way::new(Vec::new()),
             ended,
+            is_ready: false,
             silences: None,
         }
     }

@@ -116,7 +116,8 @@ impl Workers {
             Turn::HasMore => true,
             Turn::Waits => false,
         };
-        worker.take(key, entry, has_more);
+        let awaits = self.config.unanswered_max.is_some() && entry.begins_to_await();
+        worker.take(key, entry, has_more, awaits);
         None
     }
 
@@ -174,8 +175,7 @@ impl Worker {
     }
 
     /// Has the worker look after a stream.
-    fn take(&self, key: u64, mut entry: Box<Entry>, has_more: bool) {
-        let begins_to_await = entry.begins_to_await();
+    fn take(&self, key: u64, mut entry: Box<Entry>, has_more: bool, awaits: bool) {
         let mut arriving = self.arriving();
         for side in SIDES {
             entry.wants_room(side);
@@ -189,7 +189,7 @@ impl Worker {
         // Its events find it here: the lock is held since before the first of them.
         arriving.push((key, entry));
         drop(arriving);
-        if has_more || (begins_to_await && !self.looks.load(SeqCst)) {
+        if has_more || (awaits && !self.looks.load(SeqCst)) {
             self.wake();
         }
     }
@@ -228,6 +228,9 @@ impl Work {
                 }
             }
             for key in std::mem::take(&mut self.ready) {
+                if let Some(entry) = self.streams.get_mut(&key) {
+                    entry.is_ready = false;
+                }
                 self.turn(key);
             }
             self.look();
@@ -265,19 +268,23 @@ impl Work {
         // Events of a stream that has just ended are nobody's.
         let Some(entry) = self.streams.get_mut(&key) else { return };
         entry.note(side, flags);
-        self.turn(key);
+        // Whoever is to have a turn anyway has it with the others, not one more for each event.
+        if !entry.is_ready {
+            self.turn(key);
+        }
     }
 
     /// Takes over the streams that have arrived.
     fn welcome(&mut self) {
         let arriving = std::mem::take(&mut *self.worker.arriving());
-        for (key, entry) in arriving {
+        for (key, mut entry) in arriving {
             if entry.is_awaiting() {
                 self.awaiting.push(key);
             }
-            self.streams.insert(key, entry);
             // It may have had more to do than one turn allows.
+            entry.is_ready = true;
             self.ready.push(key);
+            self.streams.insert(key, entry);
         }
         self.begin_to_look();
     }
@@ -287,8 +294,11 @@ impl Work {
         let before = entry.carried();
         match entry.turn() {
             Turn::Over(joined) => return self.end(key, joined),
-            Turn::HasMore => self.ready.push(key),
-            Turn::Waits => {}
+            Turn::HasMore if !entry.is_ready => {
+                entry.is_ready = true;
+                self.ready.push(key);
+            }
+            Turn::HasMore | Turn::Waits => {}
         }
         for side in SIDES {
             if entry.wants_room(side) {
