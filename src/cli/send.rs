@@ -27,6 +27,9 @@ use crate::{
 /// Between two attempts to reach a name that nobody has yet.
 const WAIT_STEP: Duration = Duration::from_millis(200);
 
+/// How long to wait at the end for the relay to give the name back.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// From this size on a person may want to watch.
 const PROGRESS_BYTES: u64 = 4 << 20;
 
@@ -126,7 +129,12 @@ impl Send {
         if (messages > 1 || (self.transfer && bytes > 0)) && !self.lines {
             link.send(self.dest.as_bytes(), b"").await.map_err(|error| fail(&error))?;
         }
-        if self.confirm(&mut link, &fail).await? { Ok(()) } else { Err(self.nobody()) }
+        let delivered = self.confirm(&mut link, &fail).await?;
+        if self.name.is_some() {
+            // The next command of a script may want the same name.
+            link.leave(LEAVE_TIMEOUT).await;
+        }
+        if delivered { Ok(()) } else { Err(self.nobody()) }
     }
 
     /// Sends the first message again until somebody has the name, as long as `--wait` says.

@@ -1,7 +1,8 @@
 //! One registered connection to a relay, in either version of the protocol.
 
-use std::{collections::VecDeque, io, time::Duration};
+use std::{collections::VecDeque, io, net::Shutdown, time::Duration};
 
+use socket2::SockRef;
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep_until, timeout},
@@ -173,6 +174,14 @@ impl Link {
                 Ok(Err(error)) => self.give_up_sending(&error),
                 Err(_) => std::future::pending().await,
             }
+        }
+    }
+
+    /// Says goodbye and waits until the relay has done the same, at most for `wait`: after that the name is free for whoever comes next.
+    pub async fn leave(mut self, wait: Duration) {
+        if SockRef::from(&self.stream).shutdown(Shutdown::Write).is_ok() {
+            let gone = async { while self.next().await.is_ok() {} };
+            let _ = timeout(wait, gone).await;
         }
     }
 

@@ -307,8 +307,10 @@ impl Router<'_> {
         match FromClient::parse(&self.input[start..start + length]) {
             Err(_) => return Err(Stop::Failed(Ending::BadControl)),
             Ok(Some(FromClient::Ping(number))) => {
-                // The pong says that everything before it was routed, so the notices about that come first.
+                // The pong says that everything before it was routed, so the notices about that come first, and so does what was
+                // collected for others: whoever has heard the pong may have a recipient leave.
                 self.report_lost();
+                self.batch.finish(self.sender, self.input, self.is_bulk, &self.shared.gather, self.now);
                 self.tell(&FromRelay::Pong(number));
             }
             Ok(Some(FromClient::Unpark(_)) | None) => {

@@ -87,6 +87,16 @@ fn larger_data_is_a_transfer_that_arrives_whole_under_its_name() {
 }
 
 #[test]
+fn a_name_is_free_when_the_command_that_had_it_is_through() {
+    let server = Relay::start();
+    let mut to = receiver(&server, "to", &["--count", "20"]);
+    for _ in 0..20 {
+        send(&server, &["--as", "script", "to"]).write_stdin("x").assert().success();
+    }
+    to.expect_exit(0);
+}
+
+#[test]
 fn a_transfer_ends_whatever_its_size() {
     let server = Relay::start();
     for bytes in [0, 1, 4096] {
