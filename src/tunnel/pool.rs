@@ -1,5 +1,5 @@
 //! Connections parked at the relay, so that a visitor need not wait for one to be made. As many as visitors come at once: the number
-//! grows when the relay says that some had to wait, and shrinks when some were never needed.
+//! grows when they are taken in a rush and when the relay says that some visitors had to wait, and shrinks when some were never needed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,6 +25,10 @@ const PARKED_MIN: usize = 2;
 
 /// And at the start: a browser opens six connections at once.
 const PARKED_FIRST: usize = 6;
+
+/// And in a rush as long as nobody has to wait: half of them are replaced at once, and more would keep whoever comes then from the
+/// processor for a millisecond.
+const RUSH_MOST: usize = 16;
 
 /// And at most, unless the service says otherwise. More visitors than this at the same moment wait for a round trip.
 pub const READY_DEFAULT: usize = 64;
@@ -148,6 +152,10 @@ impl Pool {
                     self.backoff.reset();
                     self.parked_least = self.parked_least.min(self.parked);
                     if self.parked <= self.wanted / 2 {
+                        if self.replace_at.is_some() {
+                            // Half of them in no time: there is a rush, and more at a time are to be replaced.
+                            self.wanted = (self.wanted * 2).min(RUSH_MOST).max(self.wanted).min(self.most);
+                        }
                         self.fill(Duration::ZERO);
                     } else {
                         self.replace_at.get_or_insert_with(|| Instant::now() + REPLACE_WITHIN);
