@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Relay, eventually, is_native, linux};
+use crate::harness::{Exposer, Relay, Socket, echo, eventually, is_native, linux, public_relay};
 
 #[test]
 fn keepalive_is_set_on_the_socket_and_the_systems_own_user_timeout_is_not() {
@@ -92,6 +92,16 @@ fn spin_keeps_a_worker_awake_after_a_short_message() {
     // Short messages to itself; without the option they are worth microseconds.
     let mut client = relay.client("client");
     client.sync(b"client");
+    looks(&relay);
+    let quiet = Relay::with(&["--spin", "0s"]);
+    let mut client = quiet.client("client");
+    let before = linux::processor_time(quiet.process.id());
+    (0..10).for_each(|_| client.sync(b"client"));
+    assert!(linux::processor_time(quiet.process.id()) < before + Duration::from_millis(300));
+}
+
+/// Waits until somebody in the relay looks for events without sleeping.
+fn looks(relay: &Relay) {
     let id = relay.process.id();
     let before = (linux::processor_time(id), linux::yields(id));
     eventually("a worker looks", || {
@@ -99,11 +109,21 @@ fn spin_keeps_a_worker_awake_after_a_short_message() {
         linux::processor_time(id) >= before.0 + Duration::from_millis(300)
             || linux::yields(id) >= before.1 + 300
     });
-    let quiet = Relay::with(&["--spin", "0s"]);
-    let mut client = quiet.client("client");
-    let before = linux::processor_time(quiet.process.id());
-    (0..10).for_each(|_| client.sync(b"client"));
-    assert!(linux::processor_time(quiet.process.id()) < before + Duration::from_millis(300));
+}
+
+#[test]
+fn spin_keeps_a_thread_of_the_streams_awake_after_a_short_exchange() {
+    if !is_native() || std::thread::available_parallelism().unwrap().get() == 1 {
+        return crate::harness::not_run("needs the native program and two processors");
+    }
+    let (relay, _) = public_relay(1, &["--spin", "100s"]);
+    let exposer = Exposer::with(&relay, ["web", &echo().to_string(), "--port", "0"]);
+    let mut visitor = Socket::connect(exposer.public("web"));
+    for _ in 0..3 {
+        visitor.send("hello");
+        visitor.expect("hello");
+    }
+    looks(&relay);
 }
 
 #[test]

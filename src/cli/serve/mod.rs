@@ -153,11 +153,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE", default_value = "512KiB", help_heading = "Tuning")]
     read_buffer: ByteSize,
 
-    /// How long a worker looks for new messages before it sleeps, after a short one; 0s: not at all
+    /// How long a worker looks for more before it sleeps, after a short message or a short exchange of a stream; 0s: not at all
     #[arg(long, value_name = "TIME", default_value = "50us", help_heading = "Tuning")]
     spin: Span,
 
-    /// Worker threads [default: one for each processor]
+    /// Worker threads, and on Linux as many for streams once there are any [default: one for each processor]
     #[arg(long, value_name = "N", help_heading = "Tuning")]
     workers: Option<NonZeroUsize>,
 

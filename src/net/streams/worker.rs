@@ -38,6 +38,9 @@ const EVENTS_MAX: usize = 256;
 /// What one turn carries of a short exchange at most: its answer may come soon.
 const SHORT_BYTES: u64 = 4 << 10;
 
+/// Room for so many streams is kept when there are none.
+const STREAMS_KEPT: usize = 1024;
+
 /// The key of the event that wakes a worker. Streams count from zero.
 const WAKE: u64 = u64::MAX;
 
@@ -139,12 +142,18 @@ impl Workers {
     }
 
     fn start(&self) -> Vec<Started> {
-        let threads = 0..self.config.threads.max(1);
-        let started: io::Result<_> = threads.map(|number| self.start_one(number)).collect();
-        started.unwrap_or_else(|error| {
-            warn!(%error, "streams have no threads of their own and take more memory");
-            Vec::new()
-        })
+        let mut started = Vec::new();
+        for number in 0..self.config.threads.max(1) {
+            match self.start_one(number) {
+                Ok(one) => started.push(one),
+                Err(error) => {
+                    let threads = started.len();
+                    warn!(%error, threads, "fewer threads than wanted look after streams");
+                    break;
+                }
+            }
+        }
+        started
     }
 
     fn start_one(&self, number: usize) -> io::Result<Started> {
@@ -189,8 +198,21 @@ impl Worker {
         // Its events find it here: the lock is held since before the first of them.
         arriving.push((key, entry));
         drop(arriving);
+        if self.closing.load(SeqCst) {
+            // The worker may be gone already.
+            return self.reset_arriving();
+        }
         if has_more || (awaits && !self.looks.load(SeqCst)) {
             self.wake();
+        }
+    }
+
+    /// Ends what the worker has not seen.
+    fn reset_arriving(&self) {
+        let arriving = std::mem::take(&mut *self.arriving());
+        for (_, entry) in arriving {
+            let joined = entry.break_off(io::ErrorKind::ConnectionAborted.into());
+            entry.end(joined);
         }
     }
 
@@ -215,6 +237,7 @@ impl Work {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => {
                     warn!(%error, "the system gives no more events; all streams end");
+                    worker.closing.store(true, SeqCst);
                     break;
                 }
             }
@@ -239,7 +262,7 @@ impl Work {
                 std::thread::yield_now();
             }
         }
-        self.welcome();
+        worker.reset_arriving();
         for (_, entry) in self.streams.drain() {
             let joined = entry.break_off(io::ErrorKind::ConnectionAborted.into());
             entry.end(joined);
@@ -323,7 +346,7 @@ impl Work {
         if let Some(entry) = self.streams.remove(&key) {
             entry.end(joined);
         }
-        if self.streams.is_empty() {
+        if self.streams.is_empty() && self.streams.capacity() > STREAMS_KEPT {
             self.streams.shrink_to_fit();
         }
     }
