@@ -33,6 +33,11 @@ pub(in crate::net) trait End {
     /// The connection's.
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// Whether urgent data came (RFC 6093): reads stop short of it, and it is carried like all other.
+    fn has_urgent(&self) -> bool {
+        false
+    }
+
     /// Tries something that takes bytes out of the connection.
     ///
     /// # Errors

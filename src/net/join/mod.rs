@@ -22,7 +22,7 @@ use std::{
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use self::{watch::Watch, way::Way};
+use self::{end::End, watch::Watch, way::Way};
 
 #[cfg(not(target_os = "linux"))]
 use copied as pipe;
@@ -57,6 +57,10 @@ impl Join {
     /// Joins two connections. `from_first` and `from_second` were received from them already and go before all else.
     pub fn new(first: TcpStream, second: TcpStream, from_first: Vec<u8>, from_second: Vec<u8>) -> Self {
         let (there, back) = (Way::new(from_first), Way::new(from_second));
+        for stream in [&first, &second] {
+            // Fails for no connection; without it a byte of urgent data would be missing.
+            let _ = SockRef::from(stream).set_out_of_band_inline(true);
+        }
         Self { first, second, there, back, unanswered_max: None, watch: None }
     }
 
@@ -65,6 +69,11 @@ impl Join {
     pub fn unanswered_max(mut self, limit: Option<Duration>) -> Self {
         self.unanswered_max = limit;
         self
+    }
+
+    /// Resets both connections.
+    pub(super) fn abort(self) -> Joined {
+        self.break_off(io::ErrorKind::ConnectionAborted.into())
     }
 
     /// Bytes carried so far, both ways together.
@@ -119,9 +128,8 @@ impl Future for Join {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Joined> {
         let this = self.get_mut();
-        let there = this.there.poll(cx, &mut this.first, &mut this.second);
-        let back = this.back.poll(cx, &mut this.second, &mut this.first);
-        match (there, back) {
+        let Self { first, second, there, back, .. } = this;
+        match carry(cx, [first, second], [there, back]) {
             (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => Poll::Ready(this.break_off(error)),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(this.joined(None)),
             _ => match this.broken_silently(cx) {
@@ -135,6 +143,28 @@ impl Future for Join {
             },
         }
     }
+}
+
+/// What came of either direction.
+type Outcome = Poll<io::Result<()>>;
+
+/// Carries what can be carried now, from the first connection to the second and back.
+pub(super) fn carry<E: End>(
+    cx: &mut Context<'_>,
+    [first, second]: [&mut E; 2],
+    [there, back]: [&mut Way; 2],
+) -> (Outcome, Outcome) {
+    let outcome = there.poll(cx, first, second);
+    if let Poll::Ready(Err(_)) = outcome {
+        // The failure was told once, and from now on the end of what the second has sent looks like a regular one.
+        let _ = back.carry_rest(cx, second, first);
+        return (outcome, Poll::Pending);
+    }
+    let outcome = (outcome, back.poll(cx, second, first));
+    if let Poll::Ready(Err(_)) = outcome.1 {
+        let _ = there.carry_rest(cx, first, second);
+    }
+    outcome
 }
 
 impl Drop for Join {

@@ -62,6 +62,7 @@ macro_rules! tests {
 tests! {
     bulk_and_small_talk_arrive_whole_both_ways_with_a_half_close
     a_reset_is_passed_on_as_a_reset
+    a_reset_that_is_found_by_writing_is_not_passed_on_as_an_end
     a_reset_after_a_half_close_is_passed_on_too
     a_join_that_is_dropped_is_not_taken_for_a_whole_one
     what_is_not_read_is_held_back_at_the_source
@@ -118,6 +119,19 @@ async fn a_reset_is_passed_on_as_a_reset(joining: Joining) {
     assert!(join.await.unwrap().broken.is_some());
 }
 
+async fn a_reset_that_is_found_by_writing_is_not_passed_on_as_an_end(joining: Joining) {
+    let ((mut left, first), (mut right, second)) = (pair().await, pair().await);
+    right.write_all(b"half").await.unwrap();
+    reset(&right);
+    drop(right);
+    // There is something to write, and that fails before anything is read.
+    let join = joining(first, second, b"early ".to_vec());
+    let mut received = Vec::new();
+    let error = left.read_to_end(&mut received).await.unwrap_err();
+    assert_eq!((received.as_slice(), error.kind()), (&b"half"[..], io::ErrorKind::ConnectionReset));
+    assert!(join.await.unwrap().broken.is_some());
+}
+
 async fn a_reset_after_a_half_close_is_passed_on_too(joining: Joining) {
     let (mut left, mut right, join) = joined(joining).await;
     left.shutdown().await.unwrap();
@@ -170,4 +184,15 @@ async fn thousands_of_short_exchanges_lose_nothing(joining: Joining) {
     drop((left, right));
     let joined = join.await.unwrap();
     assert_eq!((joined.there, joined.back), (5_000 * 4 + 6, 5_000 * 8));
+}
+
+#[tokio::test]
+async fn a_stream_that_comes_when_all_were_ended_is_reset() {
+    let streams = Streams::new(StreamsConfig { threads: 1, unanswered_max: None, spin: Duration::ZERO });
+    streams.close();
+    let ((mut left, first), (_right, second)) = (pair().await, pair().await);
+    let (give, take) = oneshot::channel();
+    streams.join(first, second, Vec::new(), Box::new(|joined: Joined| drop(give.send(joined))));
+    assert!(take.await.unwrap().broken.is_some());
+    assert_eq!(left.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }

@@ -13,7 +13,10 @@ const COPY_BYTES: usize = 64 << 10;
 
 /// A read of this size tells of bulk; so many in a row make it worth a pipe.
 const BULK_READ_BYTES: usize = 32 << 10;
-const BULK_READS: u8 = 2;
+const BULK_READS: i8 = 2;
+
+/// After a pipe was refused, so many large reads go by before one is asked for again.
+const REFUSED_READS: i8 = 100;
 
 /// Below this many bytes at once a pipe costs more than it saves.
 const PIPE_BYTES_MIN: usize = 16 << 10;
@@ -31,8 +34,8 @@ pub(in crate::net) struct Way {
     /// Nothing while the stream rests, and then a pointer is all the memory it takes: thousands of streams may rest.
     held: Option<Box<Held>>,
     carried: u64,
-    /// Large reads in a row, up to [`BULK_READS`].
-    large_reads: u8,
+    /// Large reads in a row, up to [`BULK_READS`]; below zero, those to go by before they count.
+    large_reads: i8,
     /// Nothing more will be read.
     ended: bool,
     /// The end was passed on.
@@ -102,12 +105,33 @@ impl Way {
             if self.ended {
                 to.finish()?;
                 self.done = true;
+                // An end awaits an answer as bytes do.
+                self.has_written = true;
                 return Poll::Ready(Ok(()));
             }
             ready!(self.read(cx, from, to))?;
         }
         self.has_more = true;
         Poll::Pending
+    }
+
+    /// Carries what came before the connection that is read broke, as far as it goes at once. The end behind it is none to be passed on.
+    ///
+    /// # Errors
+    /// What has broken either connection, if it says so.
+    pub(in crate::net) fn carry_rest<E: End>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut E,
+        to: &mut E,
+    ) -> io::Result<()> {
+        loop {
+            let Poll::Ready(()) = self.write(cx, to)? else { return Ok(()) };
+            if self.ended {
+                return Ok(());
+            }
+            let Poll::Ready(()) = self.read(cx, from, to)? else { return Ok(()) };
+        }
     }
 
     /// Writes all that was read.
@@ -135,10 +159,13 @@ impl Way {
 
     /// Reads once. Everything read before has been written.
     fn read<E: End>(&mut self, cx: &mut Context<'_>, from: &mut E, to: &mut E) -> Poll<io::Result<()>> {
-        if self.large_reads >= BULK_READS && self.held.is_none() {
+        if self.large_reads >= BULK_READS && self.held.is_none() && !from.has_urgent() {
             // Only when there is something to read: a pipe is not held while waiting.
             ready!(from.poll_readable(cx))?;
-            self.held = Pipe::take().map(|pipe| Box::new(Held::Pipe(pipe)));
+            match Pipe::take() {
+                Some(pipe) => self.held = Some(Box::new(Held::Pipe(pipe))),
+                None => self.large_reads = -REFUSED_READS,
+            }
         }
         let Some(Held::Pipe(pipe)) = self.held.as_deref_mut() else { return self.copy(cx, from, to) };
         let n = match pipe.fill(cx, from) {
@@ -148,7 +175,7 @@ impl Way {
                 return Poll::Pending;
             }
         };
-        self.ended = n == 0;
+        // Nothing is the end, or urgent data, which no pipe takes: the next read copies and finds out.
         if n < PIPE_BYTES_MIN {
             self.large_reads = 0;
             // What is in it goes out first; the next read copies.

@@ -14,7 +14,7 @@ use socket2::SockRef;
 use super::Ended;
 use crate::net::{
     join::{
-        Joined,
+        Joined, carry,
         end::{End, is_transient},
         way::Way,
     },
@@ -31,6 +31,8 @@ pub(super) struct Side {
     hung_up: bool,
     /// The system says that the connection has broken.
     failed: bool,
+    /// Urgent data came: a read stops short of it, though more may be behind it.
+    urgent: bool,
     /// The system tells when there is room to write. It does so from the first time on that there was none.
     tells_room: bool,
 }
@@ -76,8 +78,10 @@ impl Entry {
     /// Notes what the system says of one connection.
     pub(super) fn note(&mut self, side: usize, flags: EventFlags) {
         let side = &mut self.sides[side];
-        side.readable |=
-            flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        let to_read =
+            EventFlags::IN | EventFlags::PRI | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
+        side.readable |= flags.intersects(to_read);
+        side.urgent |= flags.contains(EventFlags::PRI);
         side.writable |= flags.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR);
         side.hung_up |= flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         side.failed |= flags.contains(EventFlags::ERR);
@@ -85,15 +89,21 @@ impl Entry {
 
     /// Carries what can be carried now.
     pub(super) fn turn(&mut self) -> Turn {
-        // A connection with nothing more to say is not read any more, so only this shows that it has broken since.
-        if let Some(error) = self.sides.iter().find_map(Side::failure) {
-            return Turn::Over(self.break_off(error));
-        }
         let mut cx = Context::from_waker(Waker::noop());
         let [first, second] = &mut self.sides;
-        let there = self.there.poll(&mut cx, first, second);
-        let back = self.back.poll(&mut cx, second, first);
-        match (there, back) {
+        // One with nothing more to say is not read any more, so only the event shows that it has broken since.
+        let rest = match (first.failed, second.failed) {
+            (true, _) => Some(self.there.carry_rest(&mut cx, first, second)),
+            (false, true) => Some(self.back.carry_rest(&mut cx, second, first)),
+            (false, false) => None,
+        };
+        if let Some(rest) = rest {
+            let error = rest.err().or_else(|| self.sides.iter().find_map(Side::failure));
+            return Turn::Over(
+                self.break_off(error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into())),
+            );
+        }
+        match carry(&mut cx, [first, second], [&mut self.there, &mut self.back]) {
             (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => Turn::Over(self.break_off(error)),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Turn::Over(self.joined(None)),
             _ if self.there.take_has_more() | self.back.take_has_more() => Turn::HasMore,
@@ -114,7 +124,7 @@ impl Entry {
     /// What the system is to tell of a connection.
     pub(super) fn interest(&self, side: usize) -> EventFlags {
         let side = &self.sides[side];
-        let always = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+        let always = EventFlags::IN | EventFlags::PRI | EventFlags::RDHUP | EventFlags::ET;
         if side.tells_room { always | EventFlags::OUT } else { always }
     }
 
@@ -178,12 +188,22 @@ impl Entry {
 
 impl Side {
     fn new(stream: TcpStream) -> Self {
-        Self { stream, readable: true, writable: true, hung_up: false, failed: false, tells_room: false }
+        // Fails for no connection; without it a byte of urgent data would be missing.
+        let _ = SockRef::from(&stream).set_out_of_band_inline(true);
+        Self {
+            stream,
+            readable: true,
+            writable: true,
+            hung_up: false,
+            failed: false,
+            urgent: false,
+            tells_room: false,
+        }
     }
 
-    /// What has broken the connection, if the system says that something has.
+    /// What has broken the connection, if the system says so.
     fn failure(&self) -> Option<io::Error> {
-        if self.failed { self.stream.take_error().unwrap_or_else(Some) } else { None }
+        self.stream.take_error().unwrap_or_else(Some)
     }
 
     /// Has the connection end with a reset when it is closed.
@@ -221,7 +241,7 @@ impl End for Side {
         self.take(|side| {
             let n = side.stream.read(buffer)?;
             // Less than there was room for: that was all, unless the end is behind it.
-            side.readable = n == 0 || n == room || side.hung_up;
+            side.readable = n == 0 || n == room || side.hung_up || side.urgent;
             Ok(n)
         })
     }
@@ -236,6 +256,10 @@ impl End for Side {
 
     fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.readable { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn has_urgent(&self) -> bool {
+        self.urgent
     }
 
     fn poll_take(
@@ -256,5 +280,77 @@ impl End for Side {
 
     fn finish(&self) -> io::Result<()> {
         self.stream.shutdown(Shutdown::Write)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    /// Two people with what each holds in hand, and the stream between them, after a first turn that found nothing.
+    fn entry() -> (TcpStream, TcpStream, Entry) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let pair = || {
+            let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let far = listener.accept().unwrap().0;
+            far.set_nonblocking(true).unwrap();
+            (near, far)
+        };
+        let ((left, first), (right, second)) = (pair(), pair());
+        let mut entry = Entry::new(first, second, Vec::new(), Box::new(drop));
+        assert!(matches!(entry.turn(), Turn::Waits));
+        (left, right, entry)
+    }
+
+    fn read_to_end(mut stream: &TcpStream) -> (Vec<u8>, io::Result<usize>) {
+        let mut bytes = Vec::new();
+        let result = stream.read_to_end(&mut bytes);
+        (bytes, result)
+    }
+
+    #[test]
+    fn what_came_before_a_reset_goes_on_before_the_reset() {
+        for side in SIDES {
+            let (left, right, mut entry) = entry();
+            let (mut speaker, listener) = if side == 0 { (left, right) } else { (right, left) };
+            speaker.write_all(b"the answer").unwrap();
+            SockRef::from(&speaker).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(speaker);
+            entry.note(side, EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+            let Turn::Over(joined) = entry.turn() else { panic!("the stream goes on") };
+            assert_eq!(joined.there + joined.back, 10);
+            entry.end(joined);
+            let (bytes, result) = read_to_end(&listener);
+            assert_eq!((bytes.as_slice(), result.is_err()), (&b"the answer"[..], true), "side {side}");
+        }
+    }
+
+    #[test]
+    fn an_end_that_was_passed_on_awaits_an_answer() {
+        let (left, right, mut entry) = entry();
+        drop(left);
+        entry.note(0, EventFlags::IN | EventFlags::RDHUP);
+        assert!(matches!(entry.turn(), Turn::Waits));
+        assert!(entry.begins_to_await());
+        drop(right);
+    }
+
+    #[test]
+    fn urgent_data_is_carried_like_all_other() {
+        let (left, right, mut entry) = entry();
+        let urgent = |bytes: &[u8]| {
+            assert_eq!(SockRef::from(&left).send_out_of_band(bytes).unwrap(), bytes.len());
+        };
+        (&left).write_all(b"abc").unwrap();
+        urgent(b"d");
+        (&left).write_all(&vec![b'e'; 100_000]).unwrap();
+        left.shutdown(Shutdown::Write).unwrap();
+        entry.note(0, EventFlags::IN | EventFlags::PRI | EventFlags::RDHUP);
+        while let Turn::HasMore = entry.turn() {}
+        let (bytes, result) = read_to_end(&right);
+        result.unwrap();
+        assert_eq!((&bytes[..5], bytes.len()), (&b"abcde"[..], 100_004));
     }
 }

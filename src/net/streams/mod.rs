@@ -38,7 +38,8 @@ pub struct Streams {
     config: StreamsConfig,
     #[cfg(target_os = "linux")]
     workers: worker::Workers,
-    tasks: Mutex<JoinSet<()>>,
+    /// None when it is closed.
+    tasks: Mutex<Option<JoinSet<()>>>,
 }
 
 impl Streams {
@@ -48,7 +49,7 @@ impl Streams {
             config,
             #[cfg(target_os = "linux")]
             workers: worker::Workers::new(config),
-            tasks: Mutex::default(),
+            tasks: Mutex::new(Some(JoinSet::new())),
         }
     }
 
@@ -61,16 +62,21 @@ impl Streams {
         };
         let join = Join::new(first, second, received, Vec::new()).unanswered_max(self.config.unanswered_max);
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that have ended need not be kept.
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(async move { ended(join.await) });
+        if let Some(tasks) = &mut *tasks {
+            // Those that have ended need not be kept.
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn(async move { ended(join.await) });
+            return;
+        }
+        drop(tasks);
+        ended(join.abort());
     }
 
-    /// Resets all streams.
+    /// Resets all streams, and those that come later.
     pub fn close(&self) {
         #[cfg(target_os = "linux")]
         self.workers.close();
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

@@ -125,7 +125,8 @@ impl Workers {
     }
 
     pub(super) fn close(&self) {
-        let Some(started) = self.started.get() else { return };
+        // Where none was started none is from now on.
+        let started = self.started.get_or_init(Vec::new);
         for Started { worker, .. } in started {
             worker.closing.store(true, SeqCst);
             worker.wake();
