@@ -17,9 +17,9 @@ pub(crate) struct BuildPrograms {
     #[command(flatten)]
     selection: Selection,
 
-    /// What links it
-    #[arg(long, value_enum, default_value_t = Builder::Zig)]
-    builder: Builder,
+    /// What links it [default: cross, for Linux, where it is set up; else zig]
+    #[arg(long, value_enum)]
+    builder: Option<Builder>,
 }
 
 impl BuildPrograms {
@@ -30,7 +30,9 @@ impl BuildPrograms {
         for (index, target) in targets.iter().enumerate() {
             report::step(index + 1, targets.len(), target.triple);
             let started = Instant::now();
-            let program = Build::here(&sh).run(target.triple, self.builder)?;
+            let build = Build::here(&sh);
+            let builder = self.builder.unwrap_or_else(|| Builder::usual(&build, target.triple));
+            let program = build.run(target.triple, builder)?;
             let size = report::megabytes(fs::metadata(&program)?.len());
             let took = report::duration(started.elapsed());
             rows.push([target.triple.to_owned(), size, took, project::shown(&program)]);

@@ -20,9 +20,9 @@ pub(crate) struct Repro {
     #[command(flatten)]
     selection: Selection,
 
-    /// What links it
-    #[arg(long, value_enum, default_value_t = Builder::Zig)]
-    builder: Builder,
+    /// What links it [default: what the published file was made with]
+    #[arg(long, value_enum)]
+    builder: Option<Builder>,
 }
 
 impl Repro {
@@ -45,7 +45,12 @@ impl Repro {
 }
 
 /// Builds and packs again, and says how that differs from what was shipped, if it does.
-fn rebuild(sh: &Shell, target: &Target, shipped: &Shipped, builder: Builder) -> Result<Option<String>> {
+fn rebuild(
+    sh: &Shell,
+    target: &Target,
+    shipped: &Shipped,
+    builder: Option<Builder>,
+) -> Result<Option<String>> {
     let source = &shipped.source;
     ensure!(!source.modified, "{} was built from a tree with changes that are not committed", target.triple);
     let folder = project::target_dir().join("repro");
@@ -56,6 +61,10 @@ fn rebuild(sh: &Shell, target: &Target, shipped: &Shipped, builder: Builder) -> 
     let common = dist::common_of(build, source.clone())?;
     let stage = folder.join("stage");
     fs::create_dir_all(&stage)?;
+    let named = &shipped.made_with.builder;
+    let builder = builder.or_else(|| Builder::of_version(named));
+    let builder =
+        builder.with_context(|| format!("{} was made with {named}; choose a --builder", target.triple))?;
     let again = common.ship(target, builder, &stage)?;
     Ok(if again.archive == shipped.archive {
         None

@@ -1,7 +1,7 @@
 //! cross: cargo in a container, with an image of our own whose linker is zig (`packaging/cross/`).
 //!
 //! cross 0.2.5 must not be let near the active toolchain: it does not understand newer listings of rustup, takes the active one
-//! for missing, and replaces it. So it is only ever called with the name of another one, which is linked and not downloaded.
+//! for missing, and replaces it. So it is only ever called with the name of another one, and only if it will find that one in the list.
 
 use std::{
     env,
@@ -16,14 +16,14 @@ use xshell::cmd;
 use super::{Build, flags, program, zig};
 use crate::{
     e2e::in_path,
-    files,
-    toolchain::{self, Std},
+    files, project,
+    toolchain::Std,
     tools::{ZIG, ZIGBUILD},
 };
 
 /// The image.
 const IMAGE: &str = "relay-cross";
-/// Names the toolchain that cross may use: one made by `rustup toolchain link NAME PATH`.
+/// Names the toolchain that cross may use. cross puts the host's triple behind the name: `NAME-TRIPLE` is to be in rustup's list.
 const TOOLCHAIN: &str = "RELAY_CROSS_TOOLCHAIN";
 /// Where cross 0.2.5 mounts what it needs.
 const TARGET_DIR: &str = "/target";
@@ -32,9 +32,7 @@ const FALLBACK: &str = "Falling back to `cargo` on the host";
 
 pub(super) fn build(build: &Build<'_>, triple: &str) -> Result<PathBuf> {
     let target = crate::targets::find(triple)?;
-    ensure!(triple.contains("-linux-"), "the image of cross builds for Linux; use --builder zig");
-    ready(build)?;
-    let toolchain = toolchain_name(build)?;
+    let toolchain = ready(build, triple)?;
     let std = Std::of(build.sh, triple)?;
     let folder = build.target_dir.join("cross");
     // What the program takes in has to lie where the container sees it.
@@ -59,12 +57,23 @@ pub(super) fn build(build: &Build<'_>, triple: &str) -> Result<PathBuf> {
         .env("RELAY_AUDITABLE", format!("{TARGET_DIR}/{name}"))
         .env("RELAY_ZIG_TARGET", target.zig)
         .env("RUSTC_BOOTSTRAP", "1");
-    run(command)?;
+    let compiler = flags::rustc_version(build.sh)?;
+    let result = run(command);
+    ensure!(
+        flags::rustc_version(build.sh)? == compiler,
+        "cross has replaced the compiler, which was:\n{compiler}\nPut that one back before anything else is built"
+    );
+    result?;
     Ok(program(&folder, triple))
 }
 
-/// Whether cross, a container engine and the image are there. Nothing of cross is run to find out.
-fn ready(build: &Build<'_>) -> Result<()> {
+/// Whether cross, a container engine, the image and a toolchain for it are there: gives the toolchain's name. Nothing of cross is run to
+/// find out.
+///
+/// # Errors
+/// Something is missing, or the platform is not for cross.
+pub(super) fn ready(build: &Build<'_>, triple: &str) -> Result<String> {
+    ensure!(triple.contains("-linux-"), "the image of cross builds for Linux; use --builder zig");
     ensure!(in_path("cross").is_some(), "cross is not installed; `cargo install cross` does it");
     let engine = ["docker", "podman"].into_iter().find(|name| in_path(name).is_some());
     let engine = engine.context("cross needs a container engine: install docker or podman")?;
@@ -75,20 +84,27 @@ fn ready(build: &Build<'_>) -> Result<()> {
         "there is no image {IMAGE}; make it with `ZIG={ZIG} ZIGBUILD={ZIGBUILD} packaging/cross/make-image` \
          (with the argument `debootstrap` where no registry is reachable)"
     );
-    Ok(())
+    toolchain_name(build)
 }
 
-/// The toolchain for cross: linked, and not the active one.
+/// The toolchain for cross: one that it finds in rustup's list, and so leaves as it is.
 fn toolchain_name(build: &Build<'_>) -> Result<String> {
+    let host = project::host_triple(build.sh)?;
     let name = env::var(TOOLCHAIN).ok().filter(|name| !name.is_empty());
     let name = name.with_context(|| {
-        format!("cross may replace the active toolchain; link another name to it with `rustup toolchain link NAME \"$(rustc --print sysroot)\"` and set {TOOLCHAIN}=NAME")
+        format!("cross may replace the active toolchain; link another name to it with `rustup toolchain link relay-cross-{host} \"$(rustc --print sysroot)\"` and set {TOOLCHAIN}=relay-cross")
     })?;
-    let active = toolchain::sysroot(build.sh)?;
-    let active = active.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let is_active = active == name || active.starts_with(&format!("{name}-"));
-    ensure!(!is_active, "{name} is the active toolchain; {TOOLCHAIN} has to name another one");
+    let list = cmd!(build.sh, "rustup toolchain list").quiet().read()?;
+    ensure!(
+        finds(&list, &name, &host),
+        "cross would not find the toolchain {name}-{host} and might replace it; {TOOLCHAIN}=NAME has to name one that `rustup toolchain list` shows as NAME-{host}, neither active nor default"
+    );
     Ok(name)
+}
+
+/// Whether cross takes the toolchain for installed: a line of the list says its full name, and nothing else.
+fn finds(list: &str, name: &str, host: &str) -> bool {
+    list.lines().any(|line| line == format!("{name}-{host}"))
 }
 
 /// The folders of the container, renamed as those of this machine are.
@@ -138,7 +154,16 @@ mod tests {
     }
 
     #[test]
-    fn the_active_toolchain_is_never_given_to_cross() {
+    fn a_toolchain_is_given_to_cross_only_if_it_finds_it_in_the_list() {
+        let list = "stable-x (active, default)\nnightly-x (default)\nrelay-cross-x\n1.95.0-x (override)\n";
+        assert!(finds(list, "relay-cross", "x"));
+        for name in ["stable", "nightly", "1.95.0", "relay", "relay-cross-x", ""] {
+            assert!(!finds(list, name, "x"), "{name}");
+        }
+    }
+
+    #[test]
+    fn without_a_toolchain_of_its_own_cross_is_not_called() {
         // Without the variable there is nothing that cross may use.
         if env::var_os(TOOLCHAIN).is_none() {
             let shell = crate::project::shell().unwrap();

@@ -44,8 +44,13 @@ pub(super) fn encode(flags: &[String]) -> String {
     flags.join(SEPARATOR)
 }
 
+/// All that the compiler says of itself.
+pub(super) fn rustc_version(sh: &Shell) -> Result<String> {
+    Ok(cmd!(sh, "rustc -vV").quiet().read()?)
+}
+
 pub(super) fn rustc_commit(sh: &Shell) -> Result<String> {
-    let version = cmd!(sh, "rustc -vV").quiet().read()?;
+    let version = rustc_version(sh)?;
     let commit = version.lines().find_map(|line| line.strip_prefix("commit-hash: "));
     Ok(commit.unwrap_or("unknown").to_owned())
 }

@@ -34,6 +34,18 @@ pub(crate) enum Builder {
 }
 
 impl Builder {
+    /// The one for `triple` where nobody chose: cross where all that it needs is there, else zig, which can be had everywhere.
+    pub(crate) fn usual(build: &Build<'_>, triple: &str) -> Self {
+        if cross::ready(build, triple).is_ok() { Self::Cross } else { Self::Zig }
+    }
+
+    /// The one whose [`version`](Self::version) a release names.
+    pub(crate) fn of_version(version: &str) -> Option<Self> {
+        [Self::Zig, Self::Cross, Self::Cargo]
+            .into_iter()
+            .find(|builder| version.split('=').next() == builder.version().split('=').next())
+    }
+
     /// Its name, with the versions of what is not the compiler's.
     pub(crate) fn version(self) -> String {
         match self {
@@ -115,4 +127,18 @@ impl<'a> Build<'a> {
 /// Where cargo leaves the program of `triple`.
 fn program(target_dir: &Path, triple: &str) -> PathBuf {
     target_dir.join(triple).join("release").join(project::program_file(triple))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_says_which_builder_made_it_whatever_the_versions_were() {
+        for builder in [Builder::Zig, Builder::Cross, Builder::Cargo] {
+            assert_eq!(Builder::of_version(&builder.version()), Some(builder));
+        }
+        assert_eq!(Builder::of_version("cargo-zigbuild==0.1 ziglang==0.2"), Some(Builder::Zig));
+        assert_eq!(Builder::of_version("make"), None);
+    }
 }

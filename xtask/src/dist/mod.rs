@@ -27,9 +27,9 @@ pub(crate) struct Dist {
     #[command(flatten)]
     pub(crate) selection: Selection,
 
-    /// What links it
-    #[arg(long, value_enum, default_value_t = Builder::Zig)]
-    pub(crate) builder: Builder,
+    /// What links it [default: cross, for Linux, where it is set up; else zig]
+    #[arg(long, value_enum)]
+    pub(crate) builder: Option<Builder>,
 
     /// Only the bare program for this machine, which the tests and benchmarks take; on Linux the static one
     #[arg(long, conflicts_with_all = ["target", "folder", "builder"])]
@@ -60,7 +60,8 @@ impl Dist {
         for (index, target) in targets.iter().enumerate() {
             report::step(index + 2, steps, target.triple);
             let started = Instant::now();
-            let shipped = common.ship(target, self.builder, &stage)?;
+            let builder = self.builder.unwrap_or_else(|| Builder::usual(&common.build, target.triple));
+            let shipped = common.ship(target, builder, &stage)?;
             let (program, archive) = (shipped.program.sum.bytes, shipped.archive.bytes);
             rows.push([
                 shipped.archive.file.clone(),
