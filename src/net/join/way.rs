@@ -24,6 +24,9 @@ const PIPE_BYTES_MIN: usize = 16 << 10;
 /// Reads of one direction before the other, and other streams, have their turn.
 const READS_PER_TURN: u32 = 16;
 
+/// And bytes: a turn is to be over before a quiet conversation would notice.
+const BYTES_PER_TURN: u64 = 1 << 20;
+
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
@@ -100,6 +103,7 @@ impl Way {
         if self.done {
             return Poll::Ready(Ok(()));
         }
+        let before = self.carried;
         for _ in 0..READS_PER_TURN {
             ready!(self.write(cx, to))?;
             if self.ended {
@@ -108,6 +112,9 @@ impl Way {
                 // An end awaits an answer as bytes do.
                 self.has_written = true;
                 return Poll::Ready(Ok(()));
+            }
+            if self.carried - before >= BYTES_PER_TURN {
+                break;
             }
             ready!(self.read(cx, from, to))?;
         }
