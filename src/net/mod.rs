@@ -11,6 +11,7 @@ mod options;
 mod shutdown;
 mod silence;
 mod streams;
+mod unpaced;
 mod whole;
 
 pub use accept::Acceptor;
