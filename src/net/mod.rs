@@ -11,6 +11,7 @@ mod options;
 mod shutdown;
 mod silence;
 mod streams;
+#[cfg(target_os = "linux")]
 mod unpaced;
 mod whole;
 

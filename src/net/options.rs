@@ -5,8 +5,6 @@ use std::{io, time::Duration};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-use super::unpaced::unpace;
-
 /// TCP keepalive: after `idle` without traffic, `probes` probes `interval` apart; unanswered, the connection is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
@@ -29,8 +27,7 @@ pub struct SocketOptions {
 }
 
 impl SocketOptions {
-    /// Sets the options, and `TCP_NODELAY`: the programs write whole batches and never want to wait for more. A connection that stays on
-    /// this machine is not paced.
+    /// Sets the options, and `TCP_NODELAY`: the programs write whole batches and never want to wait for more.
     ///
     /// # Errors
     /// What the system reports; a connection that has already ended can fail here.
@@ -51,7 +48,6 @@ impl SocketOptions {
         if let Some(limit) = self.user_timeout {
             socket.set_tcp_user_timeout(Some(limit))?;
         }
-        unpace(stream);
         Ok(())
     }
 }

@@ -4,37 +4,34 @@
 //! rate. Where the path is this machine's memory, nothing is lost and nobody else queues, so that only the cost is left: about half of
 //! what two programs could tell each other. Reno, which every Linux has and every user may choose, just sends.
 
-#[cfg(target_os = "linux")]
+use std::net::IpAddr;
+
 use socket2::SockRef;
-use tokio::net::TcpStream;
 
-/// Takes the pacing from a connection that stays on this machine. Only Linux has a choice.
-pub(super) fn unpace(stream: &TcpStream) {
-    #[cfg(target_os = "linux")]
-    if stays_here(stream) {
-        let socket = SockRef::from(stream);
-        if socket.tcp_congestion().is_ok_and(|algorithm| algorithm.starts_with(b"bbr")) {
-            // If this fails the connection is slower, and that is all.
-            let _ = socket.set_tcp_congestion(b"reno");
-        }
+/// Takes the pacing from a connection if it stays on this machine.
+pub(super) fn unpace(connection: &SockRef<'_>) {
+    if stays_here(connection)
+        && connection.tcp_congestion().is_ok_and(|algorithm| algorithm.starts_with(b"bbr"))
+    {
+        // If this fails the connection is slower, and that is all.
+        let _ = connection.set_tcp_congestion(b"reno");
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = stream;
 }
 
-#[cfg(target_os = "linux")]
-fn stays_here(stream: &TcpStream) -> bool {
-    let Ok(peer) = stream.peer_addr() else { return false };
-    let peer = peer.ip().to_canonical();
+fn stays_here(connection: &SockRef<'_>) -> bool {
+    let ip = |address: std::io::Result<socket2::SockAddr>| -> Option<IpAddr> {
+        Some(address.ok()?.as_socket()?.ip().to_canonical())
+    };
+    let peer = ip(connection.peer_addr());
     // What a machine sends to an address of its own goes over loopback too.
-    peer.is_loopback() || stream.local_addr().is_ok_and(|local| local.ip().to_canonical() == peer)
+    peer.is_some_and(|peer| peer.is_loopback() || ip(connection.local_addr()) == Some(peer))
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -49,7 +46,7 @@ mod tests {
             return;
         }
         assert!(algorithm().starts_with(b"bbr"));
-        unpace(&stream);
+        unpace(&socket);
         assert!(algorithm().starts_with(b"reno"));
     }
 }

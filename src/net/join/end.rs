@@ -38,6 +38,9 @@ pub(in crate::net) trait End {
         false
     }
 
+    /// Is told, once, that it will be given bulk.
+    fn expect_bulk(&self) {}
+
     /// Tries something that takes bytes out of the connection.
     ///
     /// # Errors
@@ -80,6 +83,11 @@ impl End for TcpStream {
 
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_read_ready(cx)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn expect_bulk(&self) {
+        crate::net::unpaced::unpace(&SockRef::from(self));
     }
 
     #[cfg(target_os = "linux")]

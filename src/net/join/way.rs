@@ -39,6 +39,8 @@ pub(in crate::net) struct Way {
     carried: u64,
     /// Large reads in a row, up to [`BULK_READS`]; below zero, those to go by before they count.
     large_reads: i8,
+    /// It has carried bulk.
+    was_bulk: bool,
     /// Nothing more will be read.
     ended: bool,
     /// The end was passed on.
@@ -66,6 +68,7 @@ impl Way {
             held,
             carried: 0,
             large_reads: 0,
+            was_bulk: false,
             ended: false,
             done: false,
             has_written: false,
@@ -170,7 +173,12 @@ impl Way {
             // Only when there is something to read: a pipe is not held while waiting.
             ready!(from.poll_readable(cx))?;
             match Pipe::take() {
-                Some(pipe) => self.held = Some(Box::new(Held::Pipe(pipe))),
+                Some(pipe) => {
+                    self.held = Some(Box::new(Held::Pipe(pipe)));
+                    if !std::mem::replace(&mut self.was_bulk, true) {
+                        to.expect_bulk();
+                    }
+                }
                 None => self.large_reads = -REFUSED_READS,
             }
         }

@@ -19,6 +19,7 @@ use crate::net::{
         way::Way,
     },
     silence::{Silence, unanswered},
+    unpaced::unpace,
 };
 
 /// A connection, ready until it was seen not to be. Events of the system come once for each change (`EPOLLET`).
@@ -260,6 +261,10 @@ impl End for Side {
 
     fn has_urgent(&self) -> bool {
         self.urgent
+    }
+
+    fn expect_bulk(&self) {
+        unpace(&SockRef::from(&self.stream));
     }
 
     fn poll_take(
