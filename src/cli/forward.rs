@@ -3,6 +3,7 @@
 use std::{
     io::{Write, stdout},
     net::SocketAddr,
+    sync::Arc,
 };
 
 use clap::Args;
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     net::{Target, bind, raise_descriptor_limit, resolve, stop_signal},
-    tunnel::{Forwarder, join_standard},
+    tunnel::{self, Forwarder, join_standard},
     wire::Name,
 };
 
@@ -63,7 +64,7 @@ impl Forward {
             .map_err(|error| Failure::usage(format!("{error}; see `relay forward --help`.")))?;
         self.log.install();
         raise_descriptor_limit();
-        runtime::block_on_workers(None, self.serve(forwarder, listen))
+        runtime::block_on_tunnel(self.serve(forwarder, listen))
     }
 
     async fn standard(&self, forwarder: Forwarder) -> Result<(), Failure> {
@@ -82,10 +83,13 @@ impl Forward {
         let line = format!("Listening on {address}; it leads to {}\n", self.name);
         let _ = stdout().write_all(line.as_bytes()).and_then(|()| stdout().flush());
         let stop = stop_signal().map_err(no_signals)?;
+        let streams = Arc::new(tunnel::streams());
         tokio::select! {
-            _ = stop => Ok(()),
-            () = forwarder.serve(listener) => Ok(()),
+            _ = stop => {}
+            () = forwarder.serve(listener, Arc::clone(&streams)) => {}
         }
+        streams.close();
+        Ok(())
     }
 }
 

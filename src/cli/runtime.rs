@@ -49,6 +49,15 @@ pub(crate) fn block_on_workers<T>(
     result
 }
 
+/// Runs the future of one end of tunnels. On Linux the streams have threads of their own, and what is left is little: one thread does it
+/// without waking another. Elsewhere the streams are tasks, which want all processors.
+///
+/// # Errors
+/// The future's own failure, or that the system gave no threads or event queue.
+pub(crate) fn block_on_tunnel<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    if cfg!(target_os = "linux") { block_on(work) } else { block_on_workers(None, work) }
+}
+
 /// The failure of a program that cannot be told to stop.
 pub(crate) fn no_signals(error: std::io::Error) -> Failure {
     Failure::new(format!("cannot wait for signals: {error}; raise the limit on open files."))

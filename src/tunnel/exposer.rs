@@ -11,7 +11,11 @@ use super::{
     control::{Control, Demand},
     pool::{Pool, SHRINK_EVERY},
 };
-use crate::{client::LinkError, net::Backoff, wire::ErrorCode};
+use crate::{
+    client::LinkError,
+    net::{Backoff, Streams},
+    wire::ErrorCode,
+};
 
 /// The first and the longest wait before another try. A relay that restarts is back within a second, one that lost its power may take
 /// minutes.
@@ -23,6 +27,7 @@ const RETRY_MOST: Duration = Duration::from_secs(15);
 pub struct Exposer {
     access: Access,
     service: Arc<Service>,
+    streams: Arc<Streams>,
     /// How long to try without success before giving up; none: for ever.
     retry_for: Option<Duration>,
     /// The public port to ask for: after the first time, the one that was given.
@@ -32,10 +37,11 @@ pub struct Exposer {
 }
 
 impl Exposer {
-    /// Exposes `service` through the relay of `access`. `retry_for` bounds the time without a link, for scripts.
-    pub fn new(access: Access, service: Service, retry_for: Option<Duration>) -> Self {
+    /// Exposes `service` through the relay of `access`, with `streams` to look after its streams. `retry_for` bounds the time without a
+    /// link, for scripts.
+    pub fn new(access: Access, service: Service, streams: Arc<Streams>, retry_for: Option<Duration>) -> Self {
         let port = service.port;
-        Self { access, service: Arc::new(service), retry_for, port, was_exposed: false }
+        Self { access, service: Arc::new(service), streams, retry_for, port, was_exposed: false }
     }
 
     /// Exposes the service until that is impossible; `exposed` hears of each success, with the public port if there is one.
@@ -76,7 +82,8 @@ impl Exposer {
     }
 
     async fn session(&self, mut control: Control) -> LinkError {
-        let mut pool = Pool::new(self.access.clone(), Arc::clone(&self.service), control.exposed.key.clone());
+        let (service, streams) = (Arc::clone(&self.service), Arc::clone(&self.streams));
+        let mut pool = Pool::new(self.access.clone(), service, control.exposed.key.clone(), streams);
         let mut shrink = interval(SHRINK_EVERY);
         // The first tick comes at once.
         shrink.tick().await;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     client::LinkError,
-    net::{Acceptor, Backoff, SocketOptions, reset},
+    net::{Acceptor, Backoff, SocketOptions, Streams, reset},
     wire::{ErrorCode, Hello, Name, Opened, PROTOCOL_VERSION},
 };
 
@@ -48,18 +48,18 @@ impl Forwarder {
         Self { access, name, retry_for, is_cut_off: AtomicBool::new(false) }
     }
 
-    /// Leads everyone who connects to `listener` to the service, for as long as it is polled.
-    pub async fn serve(self, listener: TcpListener) {
+    /// Leads everyone who connects to `listener` to the service, for as long as it is polled; `streams` looks after the streams.
+    pub async fn serve(self, listener: TcpListener, streams: Arc<Streams>) {
         let forwarder = Arc::new(self);
         let mut acceptor = Acceptor::new(listener);
         loop {
             let (visitor, address) = acceptor.next().await;
             // Fails only for a connection that is already gone, which its first read will find out.
             let _ = SocketOptions::default().apply(&visitor);
-            let forwarder = Arc::clone(&forwarder);
+            let (forwarder, streams) = (Arc::clone(&forwarder), Arc::clone(&streams));
             tokio::spawn(async move {
                 match forwarder.open().await {
-                    Ok((stream, received)) => join(visitor, stream, Vec::new(), received).await,
+                    Ok((stream, received)) => join(&streams, stream, visitor, received),
                     Err(error) => {
                         warn!(service = %forwarder.name, visitor = %address, "a visitor was turned away: {error}");
                         reset(&visitor);

@@ -18,3 +18,4 @@ pub use forwarder::Forwarder;
 pub use pool::READY_DEFAULT;
 pub use service::Service;
 pub use standard::join_standard;
+pub use stream::streams;

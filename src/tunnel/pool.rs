@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     client::LinkError,
-    net::Backoff,
+    net::{Backoff, Streams},
     wire::{FromRelay, Hello, PROTOCOL_VERSION},
 };
 
@@ -73,6 +73,7 @@ struct Parking {
     access: Access,
     service: Arc<Service>,
     key: String,
+    streams: Arc<Streams>,
 }
 
 #[derive(Debug)]
@@ -90,11 +91,11 @@ enum Report {
 }
 
 impl Pool {
-    pub(super) fn new(access: Access, service: Arc<Service>, key: String) -> Self {
+    pub(super) fn new(access: Access, service: Arc<Service>, key: String, streams: Arc<Streams>) -> Self {
         let (report, reports) = mpsc::unbounded_channel();
         let most = service.ready_max.max(1);
         let mut pool = Self {
-            parking: Arc::new(Parking { access, service, key }),
+            parking: Arc::new(Parking { access, service, key, streams }),
             reports,
             report,
             tasks: JoinSet::new(),
@@ -221,9 +222,10 @@ impl Parking {
         match self.access.greet::<FromRelay>(stream, &hello).await {
             Ok(Answered { stream, answer: FromRelay::Stream(notice), decoder }) => {
                 tell(Report::Taken);
-                let (service, received) = (Arc::clone(&self.service), decoder.into_rest());
+                let (service, streams) = (Arc::clone(&self.service), Arc::clone(&self.streams));
+                let received = decoder.into_rest();
                 // Outlives the pool: a stream goes on when the control session is lost.
-                tokio::spawn(async move { service.serve(stream, notice, received).await });
+                tokio::spawn(async move { service.serve(&streams, stream, notice, received).await });
             }
             Ok(_) => tell(Report::Failed { was_parked: true, error: LinkError::NoAnswer }),
             Err(LinkError::Ended) => tell(Report::Released),
@@ -235,7 +237,7 @@ impl Parking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{client::Credentials, net::Target, wire::Name};
+    use crate::{client::Credentials, net::Target, tunnel::streams, wire::Name};
 
     #[tokio::test(start_paused = true)]
     async fn a_relay_that_does_not_end_what_it_is_asked_to_does_not_empty_the_pool() {
@@ -247,7 +249,7 @@ mod tests {
         let name = Name::new(b"web").unwrap();
         let address = Target::new("127.0.0.1", 1);
         let service = Service { name, address, port: None, proxy_protocol: false, ready_max: 64 };
-        let mut pool = Pool::new(access, Arc::new(service), String::new());
+        let mut pool = Pool::new(access, Arc::new(service), String::new(), Arc::new(streams()));
         pool.grow(100);
         assert_eq!(pool.wanted, 64);
         (pool.parked, pool.parked_least) = (64, 64);

@@ -7,7 +7,7 @@ use tracing::{debug, warn};
 
 use super::{proxy_protocol, stream::join};
 use crate::{
-    net::{SocketOptions, Target, dial, reset},
+    net::{SocketOptions, Streams, Target, dial, reset},
     wire::{Name, StreamNotice},
 };
 
@@ -30,8 +30,14 @@ pub struct Service {
 }
 
 impl Service {
-    /// Carries a stream that has come for the service to its end. `received` came from the visitor already.
-    pub(super) async fn serve(&self, stream: TcpStream, notice: StreamNotice, received: Vec<u8>) {
+    /// Leads a stream that has come for the service to it. `received` came from the visitor already.
+    pub(super) async fn serve(
+        &self,
+        streams: &Streams,
+        stream: TcpStream,
+        notice: StreamNotice,
+        received: Vec<u8>,
+    ) {
         let name = &self.name;
         let local = match dial(&self.address, CONNECT_TIMEOUT).await {
             Ok(local) => local,
@@ -49,6 +55,6 @@ impl Service {
         }
         first.extend(received);
         debug!(service = %name, visitor = %notice.from, "stream");
-        join(stream, local, first, Vec::new()).await;
+        join(streams, stream, local, first);
     }
 }

@@ -6,6 +6,7 @@ mod words;
 use std::{
     io::{Write, stdout},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -24,7 +25,7 @@ use super::{
 };
 use crate::{
     net::{Target, raise_descriptor_limit, stop_signal},
-    tunnel::{Access, Exposer, Service},
+    tunnel::{self, Access, Exposer, Service},
     wire::Secret,
 };
 
@@ -103,18 +104,19 @@ impl Expose {
         self.log.install();
         raise_descriptor_limit();
         let retry_for = self.retry_for.map(|time| time.0);
-        runtime::block_on_workers(None, run(access, entries, retry_for))
+        runtime::block_on_tunnel(run(access, entries, retry_for))
     }
 }
 
 /// Exposes all services until a signal ends the program or one of them cannot be exposed.
 async fn run(access: Access, entries: Vec<Entry>, retry_for: Option<Duration>) -> Result<(), Failure> {
+    let streams = Arc::new(tunnel::streams());
     let mut exposers = JoinSet::new();
     for Entry { service, owner } in entries {
         let (relay, name) = (access.relay.clone(), service.name.clone());
         let mut access = access.clone();
         access.credentials.owner = owner.or(access.credentials.owner);
-        let exposer = Exposer::new(access, service, retry_for);
+        let exposer = Exposer::new(access, service, Arc::clone(&streams), retry_for);
         exposers.spawn(async move {
             let shown = relay.clone();
             let error = exposer.run(move |service, port| announce(&shown, service, port)).await;
@@ -122,10 +124,12 @@ async fn run(access: Access, entries: Vec<Entry>, retry_for: Option<Duration>) -
         });
     }
     let stop = stop_signal().map_err(no_signals)?;
-    tokio::select! {
+    let result = tokio::select! {
         _ = stop => Ok(()),
         Some(Ok(failure)) = exposers.join_next() => Err(failure),
-    }
+    };
+    streams.close();
+    result
 }
 
 /// The line that says how the service is reached. Programs that expose one wait for it.

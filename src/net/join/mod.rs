@@ -31,7 +31,7 @@ use copied as pipe;
 /// that, it resets both.
 #[derive(Debug)]
 #[must_use = "a future carries nothing unless it is polled"]
-pub struct Join {
+pub(super) struct Join {
     first: TcpStream,
     second: TcpStream,
     there: Way,
@@ -54,9 +54,9 @@ pub struct Joined {
 }
 
 impl Join {
-    /// Joins two connections. `from_first` and `from_second` were received from them already and go before all else.
-    pub fn new(first: TcpStream, second: TcpStream, from_first: Vec<u8>, from_second: Vec<u8>) -> Self {
-        let (there, back) = (Way::new(from_first), Way::new(from_second));
+    /// Joins two connections. `received` came from the first already and goes before all else.
+    pub(super) fn new(first: TcpStream, second: TcpStream, received: Vec<u8>) -> Self {
+        let (there, back) = (Way::new(received), Way::new(Vec::new()));
         for stream in [&first, &second] {
             // Fails for no connection; without it a byte of urgent data would be missing.
             let _ = SockRef::from(stream).set_out_of_band_inline(true);
@@ -66,7 +66,7 @@ impl Join {
 
     /// Breaks off when either machine leaves unanswered for so long what is sent to it; one that answers may rest for ever, and read
     /// nothing. Only Linux tells; elsewhere the system's own limit on retransmissions stands.
-    pub fn unanswered_max(mut self, limit: Option<Duration>) -> Self {
+    pub(super) fn unanswered_max(mut self, limit: Option<Duration>) -> Self {
         self.unanswered_max = limit;
         self
     }
@@ -74,11 +74,6 @@ impl Join {
     /// Resets both connections.
     pub(super) fn abort(self) -> Joined {
         self.break_off(io::ErrorKind::ConnectionAborted.into())
-    }
-
-    /// Bytes carried so far, both ways together.
-    pub fn carried(&self) -> u64 {
-        self.there.carried() + self.back.carried()
     }
 
     /// What has broken either connection without an event, if anything has.

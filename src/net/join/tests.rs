@@ -25,7 +25,7 @@ type Joining = fn(TcpStream, TcpStream, Vec<u8>) -> JoinHandle<Joined>;
 
 /// By a task.
 fn task(first: TcpStream, second: TcpStream, received: Vec<u8>) -> JoinHandle<Joined> {
-    tokio::spawn(Join::new(first, second, received, Vec::new()))
+    tokio::spawn(Join::new(first, second, received))
 }
 
 /// By those who look after many.

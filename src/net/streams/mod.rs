@@ -32,7 +32,7 @@ pub struct StreamsConfig {
     pub spin: Duration,
 }
 
-/// All streams of a relay. Dropped, it resets those that still run.
+/// All streams of a program. Dropped, it resets those that still run.
 #[derive(Debug)]
 pub struct Streams {
     config: StreamsConfig,
@@ -60,7 +60,7 @@ impl Streams {
         let Some((first, second, received, ended)) = self.workers.join(first, second, received, ended) else {
             return;
         };
-        let join = Join::new(first, second, received, Vec::new()).unanswered_max(self.config.unanswered_max);
+        let join = Join::new(first, second, received).unanswered_max(self.config.unanswered_max);
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tasks) = &mut *tasks {
             // Those that have ended need not be kept.
