@@ -132,7 +132,8 @@ impl Link {
         let answer: Registered = serde_json::from_slice(&json).map_err(|_| LinkError::NoAnswer)?;
         self.max_message = answer.max_message;
         self.liveness.set_idle(Duration::from_millis(answer.idle_ms), Instant::now());
-        Ok(())
+        // Whoever saw the name appear may have written already, and nothing else need ever come.
+        self.decode()
     }
 
     /// What is spoken.
@@ -318,8 +319,14 @@ impl Link {
         self.arrived_bytes += n;
         if self.mode == Mode::Raw {
             self.arrived.push_back(Event::Bytes(bytes));
-            return Ok(n);
+        } else {
+            self.decode()?;
         }
+        Ok(n)
+    }
+
+    /// Takes the frames that are whole out of what was received.
+    fn decode(&mut self) -> Result<(), LinkError> {
         while let Some(frame) = self.decoder.next_frame()? {
             if !frame.sender.is_empty() {
                 self.arrived.push_back(Event::Message(frame));
@@ -330,7 +337,7 @@ impl Link {
                 self.arrived.push_back(Event::Control(control));
             }
         }
-        Ok(n)
+        Ok(())
     }
 
     /// Reads once, into the decoder or, in raw mode, for the caller.

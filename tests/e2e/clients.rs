@@ -33,6 +33,19 @@ fn what_is_sent_arrives_and_the_receiver_ends_after_its_count() {
 }
 
 #[test]
+fn a_message_that_comes_together_with_the_answer_to_the_hello_is_received_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut recv = Process::spawn(command(["recv", "--relay", &address, "--as", "a", "--count", "1"]));
+    let mut relay = crate::harness::Socket(listener.accept().unwrap().0);
+    assert_eq!(relay.control()["register"], "a");
+    let answer = r#"{"hello":2,"registered":"a","max_message":1024,"idle_ms":600000}"#;
+    relay.send(format!("|{}|{answer}b|5|hello", answer.len()));
+    recv.expect_exit(0);
+    assert_eq!(recv.stdout(), "hello");
+}
+
+#[test]
 fn a_file_is_sent_and_a_missing_one_is_named() {
     let server = Relay::start();
     let folder = tempfile::tempdir().unwrap();
