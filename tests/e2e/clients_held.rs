@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::harness::{DEADLINE, Process, Relay, command, pattern};
+use crate::harness::{DEADLINE, Process, Relay, command, option, pattern, scaled};
 
 /// A client's own deadline for a pong is 10 s.
 const LONGER_THAN_A_PONG: Duration = Duration::from_secs(12);
@@ -31,13 +31,14 @@ fn a_recipient_may_pause_for_longer_than_a_pong_takes() {
 
 #[test]
 fn a_receiver_whose_output_is_not_read_keeps_its_connection_and_every_byte() {
-    let idle = Duration::from_secs(1);
-    let server = Relay::with(&["--idle-timeout", "1s"]);
+    let idle = scaled(1000);
+    let server = Relay::with(&["--idle-timeout", &option(idle)]);
     let address = server.address().to_string();
     let (messages, bytes) = (160, 50_000);
     let count = messages.to_string();
     // With a timeout, so that a program that loses something ends.
-    let arguments = ["recv", "--relay", &address, "--as", "to", "--count", &count, "--timeout", "20s"];
+    let timeout = option(*DEADLINE);
+    let arguments = ["recv", "--relay", &address, "--as", "to", "--count", &count, "--timeout", &timeout];
     let mut recv = command(arguments);
     let mut recv = recv.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     server.process.expect_stderr("joined name=to ");
@@ -64,8 +65,9 @@ fn a_receiver_whose_output_is_not_read_keeps_its_connection_and_every_byte() {
 #[test]
 fn the_interactive_client_keeps_what_nobody_asks_for_and_its_connection() {
     // Longer than the 10 s between version 1's signs of life.
-    let idle = Duration::from_secs(12);
-    let server = Relay::with(&["--write-timeout=60s", "--user-timeout=0s", "--idle-timeout=12s"]);
+    let idle = Duration::from_secs(10) + scaled(2000);
+    let options = ["--write-timeout=10m", "--user-timeout=0s", "--idle-timeout", &option(idle)];
+    let server = Relay::with(&options);
     let bytes = 3 << 20;
     let mut consoles = ["raw", "v2"].map(|name| {
         let port = server.port();

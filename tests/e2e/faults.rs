@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::harness::{DEADLINE, Relay, Socket, beside_bystanders, frame};
+use crate::harness::{DEADLINE, Relay, Socket, beside_bystanders, frame, option, scaled};
 
 fn local(socket: &Socket) -> String {
     format!("address={}", socket.0.local_addr().unwrap())
@@ -32,7 +32,8 @@ fn drip(socket: &mut Socket, bytes: impl Iterator<Item = u8>, apart: Duration) -
 
 #[test]
 fn silence() {
-    let relay = Relay::with(&["--register-timeout", "300ms", "--idle-timeout", "600ms"]);
+    let (register, idle) = (option(scaled(300)), option(scaled(600)));
+    let relay = Relay::with(&["--register-timeout", &register, "--idle-timeout", &idle]);
     beside_bystanders(&relay, || {
         let mut stranger = relay.connect();
         let mut client = relay.client("client");
@@ -45,13 +46,14 @@ fn silence() {
 
 #[test]
 fn one_byte_now_and_then() {
-    let relay = Relay::with(&["--register-timeout", "500ms", "--idle-timeout", "500ms"]);
+    let limit = scaled(500);
+    let relay = Relay::with(&["--register-timeout", &option(limit), "--idle-timeout", &option(limit)]);
     beside_bystanders(&relay, || {
         // The deadline is for the whole registration, not for each byte.
-        let mut stranger = relay.connect();
         let since = Instant::now();
+        let mut stranger = relay.connect();
         let sent = drip(&mut stranger, std::iter::repeat_n(b'n', 200), Duration::from_millis(100));
-        assert!(since.elapsed() >= Duration::from_millis(500) && sent < 100, "{sent} bytes");
+        assert!(since.elapsed() >= limit && sent < 100, "{sent} bytes");
         relay.logged(&["refused", &local(&stranger), "it did not register in time"]);
         // A header that never ends, once registered: it is not idle, but no header is that long.
         let mut client = relay.client("client");

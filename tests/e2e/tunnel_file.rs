@@ -174,7 +174,7 @@ fn each_service_of_a_file_may_have_an_owner_of_its_own() {
 
 #[test]
 fn ready_bounds_the_connections_that_wait_for_visitors() {
-    let (server, _) = public_relay(1, &["--log-level", "debug"]);
+    let (server, _) = public_relay(1, &["--log-level", "debug", "--open-timeout", "10m"]);
     let log = |part: &str| server.process.stderr().lines().filter(|line| line.contains(part)).count();
     let address = echo().to_string();
     let exposer = Exposer::with(&server, ["web", &address, "--port", "0", "--ready", "1"]);

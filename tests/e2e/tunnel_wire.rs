@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::{Relay, Socket, eventually, frame, patience, pattern, public_relay};
+use crate::harness::{Relay, Socket, eventually, frame, option, pattern, public_relay, scaled};
 
 fn say(relay: &Relay, hello: &Value) -> Socket {
     let mut socket = relay.connect();
@@ -187,8 +187,8 @@ fn public_ports_are_those_the_operator_gives_away() {
 #[test]
 fn open_timeout_is_how_long_a_visitor_waits_for_the_service() {
     // Both visitors have come before the first one is given up.
-    let timeout = Duration::from_millis(400) * patience();
-    let (relay, _) = public_relay(2, &["--open-timeout", &format!("{}ms", timeout.as_millis())]);
+    let timeout = scaled(400);
+    let (relay, _) = public_relay(2, &["--open-timeout", &option(timeout)]);
     let mut control = say(&relay, &json!({"hello": 2, "expose": "web", "port": 0}));
     let port = control.control()["port"].as_u64().unwrap() as u16;
     let since = Instant::now();
@@ -209,18 +209,20 @@ fn open_timeout_is_how_long_a_visitor_waits_for_the_service() {
 
 #[test]
 fn the_session_is_kept_alive_by_pings_and_ends_without_them() {
-    let relay = Relay::with(&["--idle-timeout", "600ms"]);
+    let idle = scaled(600);
+    let relay = Relay::with(&["--idle-timeout", &option(idle)]);
     let (mut control, key) = expose(&relay, "web");
     let mut parked = park(&relay, "web", &key);
+    let mut since = Instant::now();
     for n in 0..5u32 {
         // There is no event to wait for: silence is what is tested.
-        thread::sleep(Duration::from_millis(200));
+        thread::sleep(idle / 3);
+        since = Instant::now();
         control.send(frame(b"", format!(r#"{{"ping":{n}}}"#).as_bytes()));
         assert_eq!(control.control()["pong"], n);
     }
-    let since = Instant::now();
     expect_error(control, "timeout");
-    assert!(since.elapsed() >= Duration::from_millis(500), "{:?}", since.elapsed());
+    assert!(since.elapsed() >= idle, "{:?}", since.elapsed());
     parked.expect_closed();
     relay.logged(&["WARN", "no longer exposed", "silent for too long"]);
     expose(&relay, "web");

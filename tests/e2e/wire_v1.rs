@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Relay, Socket, frame, pattern};
+use crate::harness::{Relay, Socket, frame, option, pattern, scaled};
 
 #[test]
 fn any_split_of_the_bytes_gives_the_same_result() {
@@ -68,11 +68,11 @@ fn the_keepalive_delivers_nothing_in_either_delivery() {
 
 #[test]
 fn the_keepalive_keeps_the_connection() {
-    let idle = Duration::from_millis(600);
-    let relay = Relay::with(&["--idle-timeout", "600ms"]);
+    let idle = scaled(600);
+    let relay = Relay::with(&["--idle-timeout", &option(idle)]);
+    let since = Instant::now();
     let mut kept = relay.client("kept");
     let mut silent = relay.client("silent");
-    let since = Instant::now();
     // The silent one is cut while the other, no less idle but for its keepalives, stays. Its own echo paces the keepalives.
     std::thread::scope(|scope| {
         let cut = scope.spawn(|| silent.expect_closed());

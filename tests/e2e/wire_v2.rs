@@ -282,11 +282,11 @@ fn a_malformed_frame_is_answered_and_ends_the_session() {
 #[test]
 fn a_silent_session_is_told_why_it_ends() {
     let relay = Relay::with(&["--idle-timeout", "400ms"]);
-    let mut a = session(&relay, "a");
     let since = Instant::now();
+    let mut a = session(&relay, "a");
     assert_eq!(a.control()["error"]["code"], "timeout");
     a.expect_closed();
-    assert!(since.elapsed() >= Duration::from_millis(350), "{:?}", since.elapsed());
+    assert!(since.elapsed() >= Duration::from_millis(400), "{:?}", since.elapsed());
 }
 
 #[test]

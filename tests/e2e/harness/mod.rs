@@ -34,6 +34,31 @@ pub fn patience() -> u32 {
     std::env::var("RELAY_TEST_PATIENCE").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1)
 }
 
+/// So many milliseconds, as many times longer as everything may take: for a limit of the relay within which honest programs have to be.
+pub fn scaled(ms: u64) -> Duration {
+    Duration::from_millis(ms) * patience()
+}
+
+/// A time as the options of the program have it.
+pub fn option(time: Duration) -> String {
+    format!("{}ms", time.as_millis())
+}
+
+/// Measures up to five times, for limits that cannot grow with the patience: no result may be below `least`, which a busy machine cannot
+/// cause, and one may not be above `most`, since a busy machine is not busy all the time.
+pub fn measured(least: Duration, most: Duration, mut measure: impl FnMut() -> Duration) {
+    let mut seen = Vec::new();
+    while seen.len() < 5 {
+        let took = measure();
+        assert!(took >= least, "{took:?} is less than {least:?}");
+        if took <= most {
+            return;
+        }
+        seen.push(took);
+    }
+    panic!("{seen:?} are all more than {most:?}");
+}
+
 /// For a test that this machine or the runner of the program cannot run: says so, and adds a line to the file that
 /// `RELAY_TEST_NOT_RUN` names, so that whoever runs the suite does not take it for passed.
 pub fn not_run(why: &str) {

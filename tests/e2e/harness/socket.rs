@@ -34,7 +34,7 @@ impl Socket {
     /// Sends the same message until nothing more is taken for a while, and says how many bytes of it were; a frame may be cut.
     pub fn flood(&mut self, dest: &str, payload: &[u8]) -> usize {
         let message = frame(dest.as_bytes(), payload);
-        let paused = std::time::Duration::from_millis(300);
+        let paused = super::scaled(300);
         self.0.set_write_timeout(Some(paused)).unwrap();
         let mut sent = 0;
         loop {
