@@ -452,17 +452,26 @@ fn what_is_piped_in_keeps_its_bytes() {
     assert!(from.stdout().contains("There is no command 'qu\\xff'"), "{}", from.stdout());
 }
 
+/// A case of the Python script, which plays the person at a terminal of the program.
+#[cfg(target_os = "linux")]
+fn on_terminal(case: &str, server: &Relay) -> Process {
+    let program = command::<&str>([]);
+    let mut driver =
+        python("tests/e2e/python/terminal.py", [case, &server.address().ip().to_string(), &server.port()]);
+    driver.arg(program.get_program()).args(program.get_args());
+    Process::spawn(driver)
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_is_told_the_end_at_once_and_given_back_as_it_was() {
     if !crate::harness::is_native() {
-        return crate::harness::not_run("the program does not run on this system itself");
+        return crate::harness::not_run(
+            "needs the native program: emulators do not know how it asks for a terminal's modes",
+        );
     }
     let mut server = Relay::start();
-    let program = command([""; 0]).get_program().to_owned();
-    let arguments = ["ended".as_ref(), program.as_os_str(), server.port().as_ref()]
-        .map(|a: &std::ffi::OsStr| a.to_owned());
-    let mut driver = Process::spawn(python("tests/e2e/python/terminal.py", arguments));
+    let mut driver = on_terminal("ended", &server);
     driver.expect_stdout("waiting");
     server.process.kill();
     driver.expect_exit(0);
@@ -471,24 +480,17 @@ fn a_terminal_is_told_the_end_at_once_and_given_back_as_it_was() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_has_line_editing_history_and_a_progress_bar() {
-    if !crate::harness::is_native() {
-        crate::harness::not_run("the program does not run on this system itself");
-        return;
+    if crate::harness::is_windows() {
+        return crate::harness::not_run("the program for Windows has no terminal of this system");
     }
     let server = Relay::start();
     let mut b = server.client("b");
-    let program = command([""; 0]).get_program().to_owned();
-    let driver = |case: &str| {
-        let arguments = [case.as_ref(), program.as_os_str(), server.port().as_ref()]
-            .map(|a: &std::ffi::OsStr| a.to_owned());
-        Process::spawn(python("tests/e2e/python/terminal.py", arguments))
-    };
-    let mut editing = driver("editing");
+    let mut editing = on_terminal("editing", &server);
     editing.expect_exit(0);
     // Typed with mistakes, which were corrected by backspace and arrows; then repeated from the history.
     b.expect("hello worldhello world");
     let receiver = receiver(&server, "sink", &[]);
-    let mut progress = driver("progress");
+    let mut progress = on_terminal("progress", &server);
     progress.expect_exit(0);
     drop(receiver);
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::harness::{Machines, Relay};
+use crate::harness::{Machines, Relay, patience};
 
 /// How long it may take beyond what the options say: the system rounds its timers.
 const SLACK: Duration = Duration::from_secs(6);
@@ -14,7 +14,7 @@ const SLACK: Duration = Duration::from_secs(6);
 fn let_go(relay: &Relay, since: Instant, least: Duration) {
     relay.logged(&["left", "name=dead"]);
     let took = since.elapsed();
-    assert!(took >= least && took < least + SLACK, "{took:?} in place of {least:?}");
+    assert!(took >= least && took < least + SLACK * patience(), "{took:?} in place of {least:?}");
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn keepalive_and_user_timeout_together_do_too() {
 
 #[test]
 fn user_timeout_frees_the_name_of_a_client_that_acknowledges_nothing() {
-    let Some(machines) = Machines::new() else { return };
+    let Some(machines) = Machines::with_answers() else { return };
     let relay = machines.relay(&["--idle-timeout=1h", "--keepalive=0s", "--user-timeout=1500ms"]);
     let mut dead = machines.connect_far(relay.address());
     dead.register(b"dead");

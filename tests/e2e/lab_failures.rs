@@ -1,6 +1,9 @@
 //! Each way to fail has its sentence and its exit code.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{ErrorKind, Read},
+    time::{Duration, Instant},
+};
 
 use crate::harness::{LabServer, PythonServer, relay};
 
@@ -225,12 +228,13 @@ fn wrong_usage() {
 
 #[test]
 fn a_proxy_whose_target_does_not_answer_resets_and_says_why() {
-    if crate::harness::is_wine() {
-        return crate::harness::not_run("wine does not tell a program that a connection was reset");
-    }
     let nobody = PythonServer::start("later");
     let proxy = LabServer::proxy(nobody.address(), &[]);
-    fails(&["talk", "127.0.0.1", &proxy.port(), "hi"], 9, "reset");
+    assert_eq!(proxy.connect().0.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    // Wine does not tell our client.
+    if !crate::harness::is_wine() {
+        fails(&["talk", "127.0.0.1", &proxy.port(), "hi"], 9, "reset");
+    }
     proxy.process.expect_stderr("refused the connection");
 }
 

@@ -66,9 +66,6 @@ fn files_are_stored_and_confirmed() {
 
 #[test]
 fn a_client_that_resets_or_says_nothing_harms_nobody() {
-    if crate::harness::is_wine() {
-        return crate::harness::not_run("wine does not tell a program that a connection was reset");
-    }
     let dir = tempfile::tempdir().unwrap();
     let into = dir.path().to_str().unwrap().to_owned();
     for mode in ["echo", "received", "timestamp", "json", "files"] {
@@ -76,14 +73,16 @@ fn a_client_that_resets_or_says_nothing_harms_nobody() {
         let server = LabServer::start(mode, if mode == "files" { &options } else { &[] });
         drop(server.connect());
         server.connect().shutdown_write();
+        // Wine does not tell a program that a connection was reset.
+        let resets = cfg!(unix) && !crate::harness::is_wine();
         #[cfg(unix)]
-        {
+        if resets {
             let mut client = server.connect();
             client.send(b"\0\0\0\x05ab");
             client.reset();
         }
         // Each of them has left its line, and the server still serves.
-        let ends = if cfg!(unix) { 3 } else { 2 };
+        let ends = if resets { 3 } else { 2 };
         server.process.wait_stderr("the ends of all connections", |log| {
             (log.matches("closed").count() >= ends).then_some(())
         });
@@ -143,7 +142,7 @@ fn the_default_ports_are_those_of_the_courses() {
 #[test]
 fn ipv6_works_where_the_machine_has_it() {
     if std::net::TcpListener::bind("[::1]:0").is_err() {
-        return;
+        return crate::harness::not_run("this machine has no IPv6");
     }
     let server = LabServer::with(["serve", "echo", "::1", "0"]);
     assert!(server.address().is_ipv6());

@@ -54,7 +54,7 @@ fn a_json_answer_cannot_steer_the_terminal() {
 }
 
 #[test]
-fn an_upload_shows_how_far_it_is_on_a_terminal_only() {
+fn an_upload_shows_how_far_it_is_on_a_terminal() {
     if is_windows() {
         return crate::harness::not_run("the program for Windows has no terminal of this system");
     }
@@ -66,6 +66,14 @@ fn an_upload_shows_how_far_it_is_on_a_terminal_only() {
         on_terminal(&["upload", "127.0.0.1", &server.port(), file.to_str().unwrap(), "--name", "a"]);
     terminal.expect_exit(0);
     assert!(terminal.stdout().contains("100%  976.6 KiB of 976.6 KiB, "), "{}", terminal.stdout());
+}
+
+#[test]
+fn an_upload_shows_nothing_where_there_is_no_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = LabServer::start("files", &["--into", dir.path().to_str().unwrap(), "--rate", "8mbit"]);
+    let file = dir.path().join("source");
+    std::fs::write(&file, vec![7; 1_000_000]).unwrap();
     let mut plain = Process::spawn(command([
         "lab",
         "upload",

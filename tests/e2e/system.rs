@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use crate::harness::{Exposer, Relay, Socket, echo, eventually, is_native, linux, public_relay};
+use crate::harness::{
+    Exposer, Relay, Socket, echo, eventually, is_linux_process, is_native, linux, public_relay, scaled,
+};
 
 #[test]
 fn keepalive_is_set_on_the_socket_and_the_systems_own_user_timeout_is_not() {
-    if !is_native() {
-        return crate::harness::not_run("needs the native program");
+    if !is_linux_process() {
+        return crate::harness::not_run("needs a process of this Linux");
     }
     let options =
         ["--keepalive=71s", "--keepalive-interval=13s", "--keepalive-probes=7", "--user-timeout=4321ms"];
@@ -31,8 +33,8 @@ fn keepalive_is_set_on_the_socket_and_the_systems_own_user_timeout_is_not() {
 
 #[test]
 fn by_default_keepalive_and_user_timeout_give_a_dead_client_the_same_time() {
-    if !is_native() {
-        return crate::harness::not_run("needs the native program");
+    if !is_linux_process() {
+        return crate::harness::not_run("needs a process of this Linux");
     }
     let relay = Relay::start();
     let client = relay.client("client");
@@ -46,8 +48,8 @@ fn by_default_keepalive_and_user_timeout_give_a_dead_client_the_same_time() {
 
 #[test]
 fn times_the_system_cannot_keep_exactly_do_not_switch_keepalive_off() {
-    if !is_native() {
-        return crate::harness::not_run("needs the native program");
+    if !is_linux_process() {
+        return crate::harness::not_run("needs a process of this Linux");
     }
     for (time, seconds) in [("300ms", 1), ("1500ms", 2), ("20h", 32_767)] {
         let relay = Relay::with(&["--keepalive", time, "--keepalive-interval", time]);
@@ -61,8 +63,8 @@ fn times_the_system_cannot_keep_exactly_do_not_switch_keepalive_off() {
 
 #[test]
 fn backlog_is_given_to_the_system() {
-    if !is_native() || std::process::Command::new("ss").arg("-V").output().is_err() {
-        return crate::harness::not_run("needs the native program and `ss`");
+    if !is_linux_process() || std::process::Command::new("ss").arg("-V").output().is_err() {
+        return crate::harness::not_run("needs a process of this Linux and `ss`");
     }
     let relay = Relay::with(&["--backlog", "7"]);
     assert_eq!(linux::backlog(relay.address()), 7);
@@ -85,8 +87,8 @@ fn read_buffer_is_what_a_worker_reads_into() {
 
 #[test]
 fn spin_keeps_a_worker_awake_after_a_short_message() {
-    if !is_native() || std::thread::available_parallelism().unwrap().get() == 1 {
-        return crate::harness::not_run("needs the native program and two processors");
+    if !is_linux_process() || std::thread::available_parallelism().unwrap().get() == 1 {
+        return crate::harness::not_run("needs a process of this Linux and two processors");
     }
     let relay = Relay::with(&["--spin", "100s"]);
     // Short messages to itself; without the option they are worth microseconds.
@@ -97,7 +99,7 @@ fn spin_keeps_a_worker_awake_after_a_short_message() {
     let mut client = quiet.client("client");
     let before = linux::processor_time(quiet.process.id());
     (0..10).for_each(|_| client.sync(b"client"));
-    assert!(linux::processor_time(quiet.process.id()) < before + Duration::from_millis(300));
+    assert!(linux::processor_time(quiet.process.id()) < before + scaled(300));
 }
 
 /// Waits until somebody in the relay looks for events without sleeping.
@@ -113,8 +115,8 @@ fn looks(relay: &Relay) {
 
 #[test]
 fn spin_keeps_a_thread_of_the_streams_awake_after_a_short_exchange() {
-    if !is_native() || std::thread::available_parallelism().unwrap().get() == 1 {
-        return crate::harness::not_run("needs the native program and two processors");
+    if !is_linux_process() || std::thread::available_parallelism().unwrap().get() == 1 {
+        return crate::harness::not_run("needs a process of this Linux and two processors");
     }
     let (relay, _) = public_relay(1, &["--spin", "100s"]);
     let exposer = Exposer::with(&relay, ["web", &echo().to_string(), "--port", "0"]);

@@ -90,9 +90,6 @@ fn a_name_that_is_taken_is_told_at_once() {
 
 #[test]
 fn the_end_of_the_relay_is_told_while_the_prompt_waits() {
-    if crate::harness::is_wine() {
-        return crate::harness::not_run("wine keeps the connections of a program that was killed");
-    }
     let mut relay = Relay::start();
     let mut version_1 = client(&relay, "device_a", &[]);
     let mut version_2 = client(&relay, "device_b", &["--v2"]);

@@ -66,7 +66,7 @@ fn open(mut socket: Socket) -> Socket {
 
 #[test]
 fn a_visitor_that_vanished_is_noticed_by_what_it_does_not_acknowledge() {
-    let Some(machines) = Machines::new() else { return };
+    let Some(machines) = Machines::with_answers() else { return };
     let (relay, port) = relay(&machines, "2s");
     let service = machines.service_near();
     let address = service.address().to_string();
@@ -107,7 +107,7 @@ fn a_visitor_that_vanished_is_noticed_by_what_it_does_not_acknowledge() {
 
 #[test]
 fn an_exposer_that_vanished_is_noticed_by_its_visitors() {
-    let Some(machines) = Machines::new() else { return };
+    let Some(machines) = Machines::with_answers() else { return };
     let (relay, _) = relay(&machines, "2s");
     let service = machines.service_far();
     let address = service.address().to_string();
@@ -124,7 +124,7 @@ fn an_exposer_that_vanished_is_noticed_by_its_visitors() {
 
 #[test]
 fn both_ends_notice_a_relay_that_vanished() {
-    let Some(machines) = Machines::new() else { return };
+    let Some(machines) = Machines::with_answers() else { return };
     let (relay, _) = relay(&machines, "1h");
     let service = machines.service_far();
     let address = service.address().to_string();
@@ -162,7 +162,7 @@ fn both_ends_notice_a_relay_that_vanished() {
 #[test]
 fn a_line_that_fails_again_and_again_is_not_taken_for_one_that_is_cut() {
     const LONGER: Duration = Duration::from_secs(6);
-    let Some(machines) = Machines::new() else { return };
+    let Some(machines) = Machines::with_answers() else { return };
     let (relay, _) = relay(&machines, "4s");
     let service = machines.service_near();
     let address = service.address().to_string();

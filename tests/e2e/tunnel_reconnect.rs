@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::harness::{
-    Exposer, Forwarder, Process, Relay, Socket, command, echo, eventually, expose_command, frame, measured,
-    public_relay, scaled, service,
+    Exposer, Forwarder, Process, Relay, Socket, command, echo, eventually, expose_command, frame,
+    is_in_container, measured, patience, public_relay, scaled, service,
 };
 
 /// An address at which nobody listens.
@@ -150,9 +150,6 @@ fn a_name_that_is_taken_is_a_sentence_unless_it_is_waited_for() {
 
 #[test]
 fn an_exposer_that_is_killed_leaves_its_name_and_port_at_once() {
-    if crate::harness::is_in_container() {
-        return crate::harness::not_run("the engine holds every port that is published");
-    }
     let (relay, ports) = public_relay(1, &[]);
     let address = echo().to_string();
     for _ in 0..5 {
@@ -169,7 +166,9 @@ fn an_exposer_that_is_killed_leaves_its_name_and_port_at_once() {
             control.control()["exposed"] == "web"
         });
         assert!(since.elapsed() < scaled(2000), "{:?}", since.elapsed());
-        eventually("that one is gone, too", || TcpListener::bind(("127.0.0.1", *ports.start())).is_ok());
+        // The engine of a container holds every port that is published.
+        let is_free = || is_in_container() || TcpListener::bind(("127.0.0.1", *ports.start())).is_ok();
+        eventually("that one is gone, too", is_free);
     }
 }
 
@@ -263,8 +262,9 @@ fn a_link_that_is_cut_without_a_word_frees_the_name_and_is_made_again() {
         control = (socket.control()["exposed"] == "web").then_some(socket);
         control.is_some()
     });
-    // Before the silence that the protocol allows, thanks to the system's questions.
-    assert!(since.elapsed() < Duration::from_secs(18), "{:?}", since.elapsed());
+    // After 14 s of the system's questions, before the 30 s of silence that the protocol allows.
+    let slack = (Duration::from_secs(4) * patience()).min(Duration::from_secs(14));
+    assert!(since.elapsed() < Duration::from_secs(14) + slack, "{:?}", since.elapsed());
     drop(control);
     // The exposer notices by itself: a ping each five seconds, and ten for the pong.
     far.expect_stderr("not exposed for now");

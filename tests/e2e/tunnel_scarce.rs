@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{
     Forwarder, Process, Relay, Socket, announced, command, echo, eventually, expose_command, frame,
-    is_native, not_run,
+    is_linux_process, not_run, scaled,
 };
 use crate::tunnel_pool::limited;
 
 /// A relay with room for so many descriptors.
 fn relay_with(descriptors: usize) -> Option<Relay> {
-    if !is_native() {
-        not_run("needs the native program");
+    if !is_linux_process() {
+        not_run("needs a process of this Linux");
         return None;
     }
     let serve = command(["serve", "--listen", "127.0.0.1:0", "--log-level", "debug"]);
@@ -23,7 +23,7 @@ fn expect_let_in(relay: &Relay, name: &str) {
     let since = Instant::now();
     let mut client = relay.client(name);
     client.sync(name.as_bytes());
-    assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
+    assert!(since.elapsed() < scaled(3000), "{:?}", since.elapsed());
 }
 
 #[test]

@@ -56,9 +56,6 @@ fn sync(control: &mut Socket) {
 
 #[test]
 fn a_parked_connection_becomes_the_stream_of_a_visitor() {
-    if crate::harness::is_in_container() {
-        return crate::harness::not_run("a relay in a container sees other addresses");
-    }
     let relay = Relay::with(&["--idle-timeout", "5s"]);
     let mut control = say(&relay, &json!({"hello": 2, "expose": "web"}));
     let answer = control.control();
@@ -68,7 +65,10 @@ fn a_parked_connection_becomes_the_stream_of_a_visitor() {
     let mut visitor = opened(&relay, "web");
     let notice = parked.control();
     assert_eq!(notice["stream"]["from"], visitor.0.local_addr().unwrap().to_string(), "{notice}");
-    assert_eq!(notice["stream"]["to"], relay.address().to_string(), "{notice}");
+    // In a container it has another one inside.
+    if !crate::harness::is_in_container() {
+        assert_eq!(notice["stream"]["to"], relay.address().to_string(), "{notice}");
+    }
     visitor.send("hello");
     parked.expect("hello");
     parked.send("welcome");
@@ -156,16 +156,26 @@ fn a_hello_of_a_megabyte_is_refused_at_its_header() {
     }
 }
 
+/// Asks for a public port.
+fn ask_port(relay: &Relay, name: &str, port: u16) -> Socket {
+    say(relay, &json!({"hello": 2, "expose": name, "port": port}))
+}
+
+#[test]
+fn a_port_that_the_operator_does_not_give_away_is_refused() {
+    let (relay, ports) = public_relay(2, &[]);
+    for port in [1, ports.start() - 1, ports.end() + 1, 65535] {
+        expect_error(ask_port(&relay, "a", port), "port_not_allowed");
+    }
+}
+
 #[test]
 fn public_ports_are_those_the_operator_gives_away() {
     if crate::harness::is_in_container() {
         return crate::harness::not_run("the engine holds every port that is published");
     }
     let (relay, ports) = public_relay(2, &[]);
-    let ask = |name: &str, port: u16| say(&relay, &json!({"hello": 2, "expose": name, "port": port}));
-    for port in [1, ports.start() - 1, ports.end() + 1, 65535] {
-        expect_error(ask("a", port), "port_not_allowed");
-    }
+    let ask = |name: &str, port: u16| ask_port(&relay, name, port);
     let taken = TcpListener::bind(("127.0.0.1", *ports.start())).unwrap();
     expect_error(ask("a", *ports.start()), "port_in_use");
     // Whoever wants any gets the one that is left, and the next none.

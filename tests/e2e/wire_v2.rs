@@ -24,13 +24,14 @@ fn control(json: &str) -> Vec<u8> {
 
 #[test]
 fn the_examples_of_the_protocol_hold_byte_for_byte() {
-    if crate::harness::is_in_container() {
-        return crate::harness::not_run("a relay in a container sees other addresses");
-    }
     let text = include_str!("../../docs/protocol.md");
     let blocks: Vec<&str> = text.split("```wire-example ").skip(1).collect();
     assert!(blocks.len() >= 8, "the examples are there");
     for block in blocks {
+        if block.contains("ADDRESS_RELAY") && crate::harness::is_in_container() {
+            // There it has another one inside, and addresses are longer than those of the example.
+            continue;
+        }
         let (options, steps) = block.split_once('\n').unwrap();
         let (delivery, token) = options.trim().split_once(" token ").unwrap_or((options.trim(), ""));
         let mut serve = command(["serve", "--listen", "127.0.0.1:0", "--delivery", delivery]);

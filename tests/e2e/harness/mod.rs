@@ -20,9 +20,9 @@ pub use lab::{LabServer, PythonServer, run_python};
 #[cfg(target_os = "linux")]
 pub use netns::Machines;
 pub use process::{Process, eventually};
-pub use program::{command, is_in_container, is_windows, is_wine, python, relay, without_signals};
+pub use program::{command, is_in_container, is_windows, is_wine, own_ip, python, relay, without_signals};
 #[cfg(target_os = "linux")]
-pub use program::{file, is_native};
+pub use program::{file, is_linux_process, is_native};
 pub use server::{Relay, addresses, announced};
 pub use socket::{Socket, frame};
 pub use tunnel::{Exposer, Forwarder, Service, echo, expose_command, free_ports, public_relay, service};

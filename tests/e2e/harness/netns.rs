@@ -10,7 +10,9 @@ use std::{
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::{Process, Relay, Service, Socket, announced, command, is_native, linux::is_root, not_run};
+use super::{
+    Process, Relay, Service, Socket, announced, command, is_linux_process, is_native, linux::is_root, not_run,
+};
 
 /// The address of the machine at the near end, where the relay is to run.
 const NEAR: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
@@ -28,8 +30,8 @@ impl Machines {
     /// Sets them up, or says why that is not possible here.
     pub fn new() -> Option<Self> {
         let has_ip = Command::new("ip").arg("-V").output().is_ok_and(|output| output.status.success());
-        if !(is_native() && is_root() && has_ip) {
-            not_run("needs the native program, root and `ip`");
+        if !(is_linux_process() && is_root() && has_ip) {
+            not_run("needs processes of this Linux, root and `ip`");
             return None;
         }
         static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -49,6 +51,17 @@ impl Machines {
             ip(&format!("-n {name} link set cable up"));
         }
         Some(machines)
+    }
+
+    /// The same for programs that have to know what the other end's system has acknowledged.
+    pub fn with_answers() -> Option<Self> {
+        if is_linux_process() && !is_native() {
+            not_run(
+                "the emulator hands over only the first four bytes of what the system knows of a connection",
+            );
+            return None;
+        }
+        Self::new()
     }
 
     /// A relay on the near machine.

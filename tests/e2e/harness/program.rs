@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -38,13 +39,26 @@ pub fn is_wine() -> bool {
     name.is_some_and(|name| name.starts_with("wine"))
 }
 
-/// Whether relays run in containers, behind published ports: they see other addresses there, and only the signals that the engine
-/// passes on.
+/// Whether relays run in containers, behind published ports: their own addresses are others there, and they get only the signals that the
+/// engine passes on.
 pub fn is_in_container() -> bool {
     std::env::var("RELAY_RUNNER").is_ok_and(|runner| runner.split_whitespace().nth(1) == Some("in-container"))
 }
 
-/// Whether the program runs on this Linux itself, so that `/proc`, signals and limits mean the program and not its runner.
+/// The address that a relay sees clients of this machine come from.
+pub fn own_ip() -> IpAddr {
+    let gateway = std::env::var("RELAY_IMAGE_GATEWAY").ok().filter(|_| is_in_container());
+    gateway.map_or(Ipv4Addr::LOCALHOST.into(), |gateway| gateway.parse().expect("the gateway is an address"))
+}
+
+/// Whether what is spawned is a process of this Linux with descriptors, sockets, limits and namespaces of its own, if perhaps that of an
+/// emulator which runs the program.
+#[cfg(target_os = "linux")]
+pub fn is_linux_process() -> bool {
+    !is_windows() && !is_in_container()
+}
+
+/// Whether the program runs on this Linux itself, so that its figures (memory, threads) are its own and not also its emulator's.
 #[cfg(target_os = "linux")]
 pub fn is_native() -> bool {
     !is_windows() && std::env::var_os("RELAY_RUNNER").is_none_or(|r| r.is_empty())

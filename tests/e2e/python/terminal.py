@@ -1,4 +1,4 @@
-"""Runs the program on a terminal of its own: terminal.py CASE PROGRAM PORT. Standard library only."""
+"""Runs the program on a terminal of its own: terminal.py CASE HOST PORT PROGRAM... Standard library only."""
 
 import os
 import pty
@@ -18,7 +18,7 @@ class Terminal:
         self.pid, self.file = pty.fork()
         if self.pid == 0:
             os.environ["TERM"] = "xterm"
-            os.execv(command[0], command)
+            os.execvp(command[0], command)
         self.shown = b""
 
     def interrupt_until(self, part):
@@ -63,8 +63,8 @@ class Terminal:
         return self.shown, os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def editing(program, port):
-    terminal = Terminal(program, "connect", "127.0.0.1", port, "typist")
+def editing(program, host, port):
+    terminal = Terminal(*program, "connect", host, port, "typist")
     left, up, backspace = b"\x1b[D", b"\x1b[A", b"\x7f"
     terminal.expect(b"Command > ")
     terminal.type(b"senx" + backspace + b"d\r")
@@ -89,21 +89,21 @@ def editing(program, port):
     assert terminal.end()[1] == 0
 
 
-def progress(program, port):
-    relay = f"127.0.0.1:{port}"
+def progress(program, host, port):
+    relay = f"{host}:{port}"
     source = __file__ + ".data"
     with open(source, "wb") as file:
         file.truncate(64 << 20)
     try:
-        shown, code = Terminal(program, "send", "--relay", relay, "sink", source).end()
+        shown, code = Terminal(*program, "send", "--relay", relay, "sink", source).end()
         assert code == 0, (code, shown)
         assert b"%" in shown and b"MiB" in shown, shown
     finally:
         os.remove(source)
 
 
-def ended(program, port):
-    terminal = Terminal(program, "connect", "127.0.0.1", port, "typist")
+def ended(program, host, port):
+    terminal = Terminal(*program, "connect", host, port, "typist")
     terminal.expect(b"Command > ")
     raw = termios.tcgetattr(terminal.file)
     assert not raw[3] & termios.ICANON, "the line editor has the terminal"
@@ -117,4 +117,4 @@ def ended(program, port):
     assert modes[3] & termios.ICANON and modes[3] & termios.ECHO and modes[0] & termios.ICRNL, modes
 
 
-{"editing": editing, "progress": progress, "ended": ended}[sys.argv[1]](sys.argv[2], sys.argv[3])
+{"editing": editing, "progress": progress, "ended": ended}[sys.argv[1]](sys.argv[4:], *sys.argv[2:4])
