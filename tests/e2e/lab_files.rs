@@ -222,14 +222,15 @@ fn a_full_disk_is_reported_and_leaves_nothing() {
 /// A server for which system calls fail as they do on file systems without them, where this machine can do that.
 #[cfg(target_os = "linux")]
 fn server_without(calls: &str, dir: &Path, options: &[&str]) -> Option<LabServer> {
-    use crate::harness::{command, is_native, not_run, python};
+    use crate::harness::{command, is_linux_process, not_run, python};
     let without = |program: std::process::Command| {
         let mut command = python("tests/e2e/python/without_calls.py", [calls]);
         command.arg(program.get_program()).args(program.get_args());
         command
     };
-    if !is_native() || !without(std::process::Command::new("true")).status().is_ok_and(|s| s.success()) {
-        not_run("needs the native program and seccomp");
+    if !is_linux_process() || !without(std::process::Command::new("true")).status().is_ok_and(|s| s.success())
+    {
+        not_run("needs a process of this Linux and seccomp");
         return None;
     }
     let program = command(

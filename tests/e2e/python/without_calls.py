@@ -6,16 +6,20 @@ Usage: without_calls.py CALLS PROGRAM [ARGUMENT...]. CALLS is `link` (FAT), or `
 import ctypes
 import errno
 import os
-import platform
 import struct
 import sys
 
-# The numbers of the calls, and what a file system without them says.
+# The numbers of the calls by the kernel's own number of the architecture (a system may run programs of two), and what a file system
+# without them says.
 CALLS = {
-    "x86_64": {"link": [86, 265], "renameat2": [316]},
-    "aarch64": {"link": [37], "renameat2": [276]},
-}[platform.machine()]
+    0xC000003E: {"link": [86, 265], "renameat2": [316]},  # x86_64
+    0x40000003: {"link": [9, 303], "renameat2": [353]},  # i386
+    0xC00000B7: {"link": [37], "renameat2": [276]},  # aarch64
+}
 ERRORS = {"link": errno.EPERM, "renameat2": errno.EINVAL}
+
+# Where they stand in what a filter is shown.
+NUMBER_AT, ARCHITECTURE_AT = 0, 4
 
 LOAD, JUMP_EQUAL, RETURN = 0x20, 0x15, 0x06
 SECCOMP_ERRNO, SECCOMP_ALLOW = 0x50000, 0x7FFF0000
@@ -23,11 +27,15 @@ PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, FILTER = 38, 22, 2
 
 
 def main():
-    rules = [(LOAD, 0, 0, 0)]
-    for name in sys.argv[1].split(","):
-        for number in CALLS[name]:
-            rules.append((JUMP_EQUAL, 0, 1, number))
-            rules.append((RETURN, 0, 0, SECCOMP_ERRNO | ERRORS[name]))
+    rules = []
+    for architecture, calls in CALLS.items():
+        failing = [(LOAD, 0, 0, NUMBER_AT)]
+        for name in sys.argv[1].split(","):
+            for number in calls[name]:
+                failing.append((JUMP_EQUAL, 0, 1, number))
+                failing.append((RETURN, 0, 0, SECCOMP_ERRNO | ERRORS[name]))
+        failing.append((RETURN, 0, 0, SECCOMP_ALLOW))
+        rules += [(LOAD, 0, 0, ARCHITECTURE_AT), (JUMP_EQUAL, 0, len(failing), architecture), *failing]
     rules.append((RETURN, 0, 0, SECCOMP_ALLOW))
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *rule) for rule in rules))
     program = ctypes.create_string_buffer(struct.pack("@HP", len(rules), ctypes.addressof(code)))
