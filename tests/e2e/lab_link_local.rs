@@ -47,9 +47,12 @@ fn an_address_with_its_interface_works_for_every_client_and_server() {
     assert!(written("request").contains(r#""received":7"#));
     assert_eq!(written("inbox/file"), "content");
     assert_eq!(written("check").matches(" ok ").count(), 5);
+    // For a machine with the other order of bytes the emulator turns round only half of the number that it gives out (seen in 7.2).
+    let is_swapped = std::env::var("RELAY_RUNNER").is_ok_and(|runner| runner.contains("qemu-s390x"));
+    let number = if is_swapped { 1 << 16 } else { 1 };
     assert_eq!(
         written("received.out").lines().next().unwrap(),
-        "Listening on [fe80::7%1]:7001; try: relay lab talk fe80::7%1 7001 hello"
+        format!("Listening on [fe80::7%{number}]:7001; try: relay lab talk fe80::7%{number} 7001 hello")
     );
 }
 
