@@ -7,9 +7,14 @@ use std::{
 
 use crate::harness::{LabServer, PythonServer, relay};
 
-/// Runs `relay lab ARGS` without retries and requires the exit code and a part of the sentence.
+/// Runs `relay lab ARGS` without retries and with a timeout that is soon over, and requires the exit code and a part of the sentence.
 fn fails(args: &[&str], code: i32, sentence: &str) {
-    let told = relay(["lab"].iter().chain(args).chain(&["--retries", "0", "--timeout", "500ms"]))
+    fails_within("500ms", args, code, sentence);
+}
+
+/// The same with a timeout.
+fn fails_within(timeout: &str, args: &[&str], code: i32, sentence: &str) {
+    let told = relay(["lab"].iter().chain(args).chain(&["--retries", "0", "--timeout", timeout]))
         .assert()
         .code(code);
     let text = String::from_utf8_lossy(&told.get_output().stderr).into_owned();
@@ -20,15 +25,15 @@ fn fails(args: &[&str], code: i32, sentence: &str) {
 }
 
 /// Each client with a server of that port.
-fn each_client_fails(server: &PythonServer, code: i32, sentence: &str) {
+fn each_client_fails(server: &PythonServer, timeout: &str, code: i32, sentence: &str) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, vec![0; 100]).unwrap();
     let (port, file) = (server.port(), file.to_str().unwrap().to_owned());
-    fails(&["talk", "127.0.0.1", &port, "hi"], code, sentence);
-    fails(&["request", "127.0.0.1", &port, "{}"], code, sentence);
-    fails(&["upload", "127.0.0.1", &port, &file], code, sentence);
-    fails(&["check", "127.0.0.1", &port], code, sentence);
+    fails_within(timeout, &["talk", "127.0.0.1", &port, "hi"], code, sentence);
+    fails_within(timeout, &["request", "127.0.0.1", &port, "{}"], code, sentence);
+    fails_within(timeout, &["upload", "127.0.0.1", &port, &file], code, sentence);
+    fails_within(timeout, &["check", "127.0.0.1", &port], code, sentence);
 }
 
 #[test]
@@ -51,7 +56,8 @@ fn a_name_that_does_not_exist() {
 #[test]
 fn a_refused_connection() {
     let server = PythonServer::start("later");
-    each_client_fails(&server, 4, "nothing listens on that port");
+    // Windows asks three times before it believes a refusal.
+    each_client_fails(&server, "10s", 4, "nothing listens on that port");
 }
 
 #[cfg(target_os = "linux")]
@@ -91,7 +97,7 @@ fn an_unreachable_host() {
 
 #[test]
 fn a_server_that_never_answers() {
-    each_client_fails(&PythonServer::start("silent"), 7, "sent nothing for 500ms");
+    each_client_fails(&PythonServer::start("silent"), "500ms", 7, "sent nothing for 500ms");
 }
 
 #[test]
