@@ -26,9 +26,11 @@ pub(super) fn about(command: &str, peers: &str, rounds: u32) -> Result<String> {
     let date = cmd!(sh, "date -u +%Y-%m-%d").quiet().read()?;
     let kernel = cmd!(sh, "uname -sr").quiet().read()?;
     let compiler = cmd!(sh, "rustc -V").quiet().read()?;
+    let congestion = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control")?;
+    let congestion = congestion.trim();
     let cores = std::thread::available_parallelism()?;
     Ok(format!(
-        "`{command}` on {date}: {cores} cores ({}), {kernel}, {compiler}, {peers}. Medians of {rounds} rounds; the load generator runs \
+        "`{command}` on {date}: {cores} cores ({}), {kernel} (congestion control {congestion}), {compiler}, {peers}. Medians of {rounds} rounds; the load generator runs \
          on the same cores.",
         processor.trim_start_matches([' ', '\t', ':']),
     ))
