@@ -4,7 +4,7 @@ use std::{future::Future, num::NonZeroUsize, pin::Pin, time::Duration};
 
 use super::Failure;
 
-/// Runs a client's future on this thread alone: clients have one connection and no need of workers.
+/// Runs a client's future on this thread alone: clients have few connections and no need of workers.
 ///
 /// # Errors
 /// The future's own failure, or that the system gave no event queue.

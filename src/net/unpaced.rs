@@ -1,8 +1,8 @@
-//! Connections that never leave this machine are not paced.
+//! Connections that never leave this machine are not held back for a network's sake.
 //!
 //! BBR, which many servers have for a default, sends at the rate that it takes a path to have: by timers, and in pieces that fit the
 //! rate. Where the path is this machine's memory, nothing is lost and nobody else queues, so that only the cost is left: about half of
-//! what two programs could tell each other. Reno, which every Linux has and every user may choose, just sends.
+//! what two programs could tell each other. Reno, which every Linux has and every user may choose, sends what the other end has room for.
 
 use std::net::IpAddr;
 

@@ -8,10 +8,7 @@ use std::{
 };
 
 use socket2::SockRef;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::{io::AsyncWrite, net::TcpStream};
 
 /// One end of a join. What is pending goes on when the system says that the connection is ready.
 pub(in crate::net) trait End {
@@ -27,19 +24,21 @@ pub(in crate::net) trait End {
     /// The connection's.
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
-    /// Waits until there may be something to read.
-    ///
-    /// # Errors
-    /// The connection's.
-    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-
-    /// Whether urgent data came (RFC 6093): reads stop short of it, and it is carried like all other.
-    fn has_urgent(&self) -> bool {
+    /// Whether bulk may go through a pipe now. Only one that says so is asked for what follows.
+    fn may_splice(&self) -> bool {
         false
     }
 
     /// Is told, once, that it will be given bulk.
     fn expect_bulk(&self) {}
+
+    /// Waits until there may be something to read.
+    ///
+    /// # Errors
+    /// The connection's.
+    fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 
     /// Tries something that takes bytes out of the connection.
     ///
@@ -48,9 +47,11 @@ pub(in crate::net) trait End {
     #[cfg(target_os = "linux")]
     fn poll_take(
         &mut self,
-        cx: &mut Context<'_>,
-        attempt: impl FnMut(std::os::fd::BorrowedFd<'_>) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>>;
+        _: &mut Context<'_>,
+        _attempt: impl FnMut(std::os::fd::BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
 
     /// Tries something that puts bytes into the connection.
     ///
@@ -59,9 +60,11 @@ pub(in crate::net) trait End {
     #[cfg(target_os = "linux")]
     fn poll_put(
         &mut self,
-        cx: &mut Context<'_>,
-        attempt: impl FnMut(std::os::fd::BorrowedFd<'_>) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>>;
+        _: &mut Context<'_>,
+        _attempt: impl FnMut(std::os::fd::BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
 
     /// Says that nothing more will be written.
     ///
@@ -72,57 +75,18 @@ pub(in crate::net) trait End {
 
 impl End for TcpStream {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut read = ReadBuf::new(buffer);
-        ready!(AsyncRead::poll_read(Pin::new(self), cx, &mut read))?;
-        Poll::Ready(Ok(read.filled().len()))
+        loop {
+            ready!(self.poll_read_ready(cx))?;
+            // Not by `AsyncRead`, which takes a short read for the last: one ends before urgent data too.
+            match self.try_read(buffer) {
+                Err(error) if is_transient(&error) => {}
+                result => return Poll::Ready(result),
+            }
+        }
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         AsyncWrite::poll_write(Pin::new(self), cx, bytes)
-    }
-
-    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_read_ready(cx)
-    }
-
-    #[cfg(target_os = "linux")]
-    fn expect_bulk(&self) {
-        crate::net::unpaced::unpace(&SockRef::from(self));
-    }
-
-    #[cfg(target_os = "linux")]
-    fn poll_take(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut attempt: impl FnMut(std::os::fd::BorrowedFd<'_>) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        use std::os::fd::AsFd;
-
-        loop {
-            ready!(self.poll_read_ready(cx))?;
-            match self.try_io(tokio::io::Interest::READABLE, || attempt(self.as_fd())) {
-                // It was noted that the socket is not ready, and the next look registers for it.
-                Err(error) if is_transient(&error) => {}
-                result => return Poll::Ready(result),
-            }
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    fn poll_put(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut attempt: impl FnMut(std::os::fd::BorrowedFd<'_>) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        use std::os::fd::AsFd;
-
-        loop {
-            ready!(self.poll_write_ready(cx))?;
-            match self.try_io(tokio::io::Interest::WRITABLE, || attempt(self.as_fd())) {
-                Err(error) if is_transient(&error) => {}
-                result => return Poll::Ready(result),
-            }
-        }
     }
 
     fn finish(&self) -> io::Result<()> {
@@ -131,7 +95,6 @@ impl End for TcpStream {
 }
 
 /// Whether an attempt is to be made again, at once or when the connection is ready.
-#[cfg(target_os = "linux")]
 pub(in crate::net) fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

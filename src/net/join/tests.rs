@@ -128,7 +128,11 @@ async fn a_reset_that_is_found_by_writing_is_not_passed_on_as_an_end(joining: Jo
     let join = joining(first, second, b"early ".to_vec());
     let mut received = Vec::new();
     let error = left.read_to_end(&mut received).await.unwrap_err();
-    assert_eq!((received.as_slice(), error.kind()), (&b"half"[..], io::ErrorKind::ConnectionReset));
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    if cfg!(not(windows)) {
+        // There a reset takes with it what was not read yet.
+        assert_eq!(received, b"half");
+    }
     assert!(join.await.unwrap().broken.is_some());
 }
 

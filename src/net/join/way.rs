@@ -91,6 +91,12 @@ impl Way {
         std::mem::take(&mut self.has_written)
     }
 
+    /// Whether there is a pipe in hand.
+    #[cfg(all(test, target_os = "linux"))]
+    pub(in crate::net) fn holds_pipe(&self) -> bool {
+        matches!(self.held.as_deref(), Some(Held::Pipe(_)))
+    }
+
     /// Whether the last turn was over although more could be carried: it is to have another one soon.
     pub(in crate::net) fn take_has_more(&mut self) -> bool {
         std::mem::take(&mut self.has_more)
@@ -169,7 +175,10 @@ impl Way {
 
     /// Reads once. Everything read before has been written.
     fn read<E: End>(&mut self, cx: &mut Context<'_>, from: &mut E, to: &mut E) -> Poll<io::Result<()>> {
-        if self.large_reads >= BULK_READS && self.held.is_none() && !from.has_urgent() {
+        if !from.may_splice() {
+            // A pipe that is held is empty by now.
+            self.give_back_pipe();
+        } else if self.large_reads >= BULK_READS && self.held.is_none() {
             // Only when there is something to read: a pipe is not held while waiting.
             ready!(from.poll_readable(cx))?;
             match Pipe::take() {
@@ -190,7 +199,7 @@ impl Way {
                 return Poll::Pending;
             }
         };
-        // Nothing is the end, or urgent data, which no pipe takes: the next read copies and finds out.
+        // Nothing is the end, or urgent data behind which the end is: the next read copies and finds out.
         if n < PIPE_BYTES_MIN {
             self.large_reads = 0;
             // What is in it goes out first; the next read copies.

@@ -32,7 +32,7 @@ pub(super) struct Side {
     hung_up: bool,
     /// The system says that the connection has broken.
     failed: bool,
-    /// Urgent data came: a read stops short of it, though more may be behind it.
+    /// Urgent data came (RFC 6093): a read stops short of it though more may be behind it, and no pipe takes it.
     urgent: bool,
     /// The system tells when there is room to write. It does so from the first time on that there was none.
     tells_room: bool,
@@ -259,8 +259,8 @@ impl End for Side {
         if self.readable { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
-    fn has_urgent(&self) -> bool {
-        self.urgent
+    fn may_splice(&self) -> bool {
+        !self.urgent
     }
 
     fn expect_bulk(&self) {
@@ -290,7 +290,10 @@ impl End for Side {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, TcpListener};
+    use std::{
+        net::{Ipv4Addr, TcpListener},
+        time::Instant,
+    };
 
     use super::*;
 
@@ -340,6 +343,36 @@ mod tests {
         assert!(matches!(entry.turn(), Turn::Waits));
         assert!(entry.begins_to_await());
         drop(right);
+    }
+
+    #[test]
+    fn urgent_data_in_the_midst_of_bulk_is_carried_like_all_other() {
+        let (left, right, mut entry) = entry();
+        right.set_nonblocking(true).unwrap();
+        // Until there is no room behind the stream, which then holds a pipe with something in it.
+        let mut sent = 0;
+        while entry.sides[1].writable {
+            (&left).write_all(&[b'x'; 64 << 10]).unwrap();
+            sent += 64 << 10;
+            entry.note(0, EventFlags::IN);
+            entry.turn();
+        }
+        assert!(entry.there.holds_pipe());
+        assert_eq!(SockRef::from(&left).send_out_of_band(b"!").unwrap(), 1);
+        (&left).write_all(b"this is what the shouting is about").unwrap();
+        // The last that is said of the first connection.
+        entry.note(0, EventFlags::IN | EventFlags::PRI);
+        let mut received = Vec::new();
+        let started = Instant::now();
+        while received.len() < sent + 35 {
+            assert!(started.elapsed() < Duration::from_secs(20), "{} of {}", received.len(), sent + 35);
+            let mut buffer = [0; 64 << 10];
+            let n = (&right).read(&mut buffer).unwrap_or(0);
+            received.extend_from_slice(&buffer[..n]);
+            entry.note(1, EventFlags::OUT);
+            entry.turn();
+        }
+        assert!(received.ends_with(b"x!this is what the shouting is about"));
     }
 
     #[test]
