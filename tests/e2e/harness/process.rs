@@ -170,10 +170,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        let ended = self.child.try_wait().ok().flatten();
         self.kill();
         if thread::panicking() {
-            // Whoever reads the failure needs to see what the other side of the conversation said.
-            eprintln!("=== {}\n{}", self.description, self.transcript());
+            // Whoever reads the failure needs to see what the other side of the conversation said, and whether it was there.
+            let ended = ended.map_or("it was running".to_owned(), |status| format!("it had ended: {status}"));
+            eprintln!("=== {}\n{}\n--- {ended}", self.description, self.transcript());
         }
     }
 }
