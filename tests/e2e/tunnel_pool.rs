@@ -56,10 +56,10 @@ fn the_pool_grows_with_a_crowd_and_shrinks_when_it_has_gone() {
         visitor.shutdown_write();
         visitor.expect_closed();
     }
-    // Up to 64 wait for the next crowd, one descriptor each.
+    // Up to 64 wait for the next crowd, one descriptor each. What looks after streams has a few, and some of the 300 may still be ending.
     eventually("there are more of them now", || descriptors(&exposer.process) > quiet + 10);
     let grown = descriptors(&exposer.process);
-    assert!(grown <= quiet + 64, "{grown} descriptors after {quiet}");
+    assert!(grown < quiet + 100, "{grown} descriptors after {quiet}");
     // Half of those that nobody needed go every ten seconds; seen twice, they are on their way down.
     // The first look may find a crowd that was there lately, so it can take two of them: longer than any single event.
     let since = Instant::now();
