@@ -5,6 +5,7 @@ mod machine;
 mod messages;
 mod process;
 mod protocol;
+mod run;
 mod server;
 mod stats;
 mod table;

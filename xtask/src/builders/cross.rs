@@ -166,7 +166,7 @@ mod tests {
     fn without_a_toolchain_of_its_own_cross_is_not_called() {
         // Without the variable there is nothing that cross may use.
         if env::var_os(TOOLCHAIN).is_none() {
-            let shell = crate::project::shell().unwrap();
+            let shell = project::shell().unwrap();
             let error = toolchain_name(&Build::here(&shell)).unwrap_err().to_string();
             assert!(error.contains(TOOLCHAIN), "{error}");
         }

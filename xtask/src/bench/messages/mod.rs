@@ -8,21 +8,17 @@ mod size;
 mod stuck;
 mod throughput;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use xshell::cmd;
 
 use super::{
-    machine,
     protocol::Protocol,
+    run::Run,
     server::Server,
-    stats::median,
-    table::{Bound, Row, Table, replace_between},
+    table::{Bound, Row, Table},
     venv,
 };
 use crate::project;
@@ -38,25 +34,8 @@ pub(super) struct Messages {
     #[arg(long, value_name = "BYTES", value_delimiter = ',')]
     size: Vec<usize>,
 
-    /// How often each figure is taken; the median counts
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
-    rounds: u32,
-
-    /// How long each throughput is measured
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
-    seconds: f64,
-
-    /// The relay to measure [default: a release build of this tree]
-    #[arg(long, value_name = "FILE")]
-    relay: Option<PathBuf>,
-
-    /// Measure the relay alone
-    #[arg(long)]
-    no_peer: bool,
-
-    /// Keep the table in docs/performance.md
-    #[arg(long)]
-    save: bool,
+    #[command(flatten)]
+    run: Run,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -76,8 +55,7 @@ struct Bench {
     relay: PathBuf,
     /// nats-server, unless the relay is measured alone.
     peer: Option<PathBuf>,
-    rounds: u32,
-    seconds: f64,
+    run: Run,
     /// The sizes whose throughput is measured; none stands for all.
     sizes: Vec<usize>,
     table: Table,
@@ -85,38 +63,11 @@ struct Bench {
 
 impl Messages {
     pub(super) fn run(self) -> Result<()> {
-        ensure!(cfg!(target_os = "linux"), "the benchmark reads /proc and runs on Linux only");
-        machine::raise_descriptor_limit();
-        let relay = match &self.relay {
-            Some(file) => file.clone(),
-            None => machine::build()?,
-        };
-        let peer = if self.no_peer { None } else { Some(venv::nats_server()?) };
-        let mut bench = Bench {
-            relay,
-            peer,
-            rounds: self.rounds,
-            seconds: self.seconds,
-            sizes: self.size.clone(),
-            table: Table::default(),
-        };
-        let measures = if self.only.is_empty() { Measure::value_variants() } else { &self.only };
-        for (number, measure) in measures.iter().enumerate() {
-            crate::report::step(number + 1, measures.len(), &format!("{measure:?}"));
-            bench.take(*measure)?;
-        }
-        let command =
-            if self.save { "cargo xtask bench messages --save" } else { "cargo xtask bench messages" };
-        let about = machine::about(command, &version_of(bench.peer.as_deref())?, self.rounds)?;
-        let text = format!("{}\n\n{}", about, bench.table.markdown(&["NATS"]));
-        println!("\n{text}");
-        let kept = project::target_dir().join("bench-messages.json");
-        fs::write(&kept, serde_json::to_vec_pretty(&bench.table.json())?)?;
-        println!("Also in {}", kept.strip_prefix(project::root()).unwrap_or(&kept).display());
-        if self.save {
-            replace_between(&project::root().join("docs/performance.md"), "bench messages", &text)?;
-        }
-        Ok(())
+        let relay = self.run.relay()?;
+        let peer = if self.run.no_peer { None } else { Some(venv::nats_server()?) };
+        let mut bench = Bench { relay, peer, run: self.run, sizes: self.size, table: Table::default() };
+        Run::each(&self.only, |measure| bench.take(measure))?;
+        bench.run.show("messages", &version_of(bench.peer.as_deref())?, None, &bench.table, &["NATS"])
     }
 }
 
@@ -147,30 +98,13 @@ impl Bench {
         if self.peer.is_some() { &[Protocol::Relay, Protocol::Nats] } else { &[Protocol::Relay] }
     }
 
-    /// Takes a figure from each server in turn, over and over, so that a machine that changes its speed changes it for both.
-    /// The medians, by protocol.
+    /// Takes a figure from each server in turn. The medians, by protocol.
     fn in_turn<const N: usize>(
         &self,
-        mut take: impl FnMut(&Server, u32) -> Result<[f64; N]>,
+        take: impl FnMut(&Server, u32) -> Result<[f64; N]>,
     ) -> Result<Vec<[f64; N]>> {
         let servers = self.protocols().iter().map(|p| self.start(*p)).collect::<Result<Vec<_>>>()?;
-        let mut figures = vec![Vec::new(); servers.len()];
-        for round in 0..self.rounds {
-            for (server, figures) in servers.iter().zip(&mut figures) {
-                crate::report::transient(&format!(
-                    "round {} of {}, {}",
-                    round + 1,
-                    self.rounds,
-                    server.protocol.label()
-                ));
-                figures.push(take(server, round)?);
-            }
-        }
-        crate::report::clear();
-        let middle = |rounds: &Vec<[f64; N]>| {
-            std::array::from_fn(|n| median(&rounds.iter().map(|figures| figures[n]).collect::<Vec<_>>()))
-        };
-        Ok(figures.iter().map(middle).collect())
+        self.run.turns(&servers, |server| server.protocol.label(), take)
     }
 
     /// Adds a row in which the relay's figure is compared with the peer's.

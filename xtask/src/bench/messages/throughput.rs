@@ -49,7 +49,7 @@ fn compare(bench: &mut Bench, shape: Shape, pairs: usize, size: usize, times: f6
     if !(bench.sizes.is_empty() || bench.sizes.contains(&size)) {
         return Ok(());
     }
-    let seconds = bench.seconds;
+    let seconds = bench.run.seconds;
     let figures = bench.in_turn(|server, _| flow(server, shape, pairs, size, seconds))?;
     let peer = figures.get(1);
     let what = if shape == Shape::Pairs { "pairs" } else { "pairs, each to all" };

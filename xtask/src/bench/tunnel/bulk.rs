@@ -24,7 +24,7 @@ const READ_BYTES: usize = 4 * BULK_BYTES;
 
 pub(super) fn measure(bench: &mut Bench) -> Result<()> {
     for (streams, times) in [(1, 1.5), (8, 1.4)] {
-        let seconds = bench.seconds;
+        let seconds = bench.run.seconds;
         let figures = bench.in_turn(|tunnel| {
             let visitors =
                 (0..streams).map(|_| visit(tunnel.address, Wish::Bulk)).collect::<Result<Vec<_>>>()?;

@@ -11,9 +11,9 @@ mod service;
 mod site;
 mod through;
 
-use std::{fs, net::Ipv4Addr, path::PathBuf};
+use std::net::Ipv4Addr;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use self::{
@@ -22,11 +22,9 @@ use self::{
     through::{Programs, Through, Tunneled},
 };
 use super::{
-    machine,
-    stats::median,
-    table::{Bound, Row, Table, replace_between},
+    run::Run,
+    table::{Bound, Row, Table},
 };
-use crate::project;
 
 /// A local service reached through relay, bore and rathole
 #[derive(Debug, Args)]
@@ -35,25 +33,8 @@ pub(super) struct Tunnel {
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Measure>,
 
-    /// How often each figure is taken; the median counts
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
-    rounds: u32,
-
-    /// How long each flow of bulk is measured
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
-    seconds: f64,
-
-    /// The relay to measure [default: a release build of this tree]
-    #[arg(long, value_name = "FILE")]
-    relay: Option<PathBuf>,
-
-    /// Measure the relay alone
-    #[arg(long)]
-    no_peer: bool,
-
-    /// Keep the table in docs/performance.md
-    #[arg(long)]
-    save: bool,
+    #[command(flatten)]
+    run: Run,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -73,8 +54,7 @@ struct Bench {
     /// Who takes part, in the order of their turns; the relay is the first.
     ways: Vec<Through>,
     service: Service,
-    rounds: u32,
-    seconds: f64,
+    run: Run,
     table: Table,
     /// What the reader of the table has to know besides.
     note: Option<&'static str>,
@@ -82,40 +62,18 @@ struct Bench {
 
 impl Tunnel {
     pub(super) fn run(self) -> Result<()> {
-        ensure!(cfg!(target_os = "linux"), "the benchmark reads /proc and runs on Linux only");
-        machine::raise_descriptor_limit();
-        let relay = match &self.relay {
-            Some(file) => file.clone(),
-            None => machine::build()?,
-        };
-        let programs = Programs::find(relay, self.no_peer)?;
+        let programs = Programs::find(self.run.relay()?, self.run.no_peer)?;
         let mut bench = Bench {
             ways: programs.ways(),
             programs,
             service: Service::start(Ipv4Addr::LOCALHOST)?,
-            rounds: self.rounds,
-            seconds: self.seconds,
+            run: self.run,
             table: Table::default(),
             note: None,
         };
-        let measures = if self.only.is_empty() { Measure::value_variants() } else { &self.only };
-        for (number, measure) in measures.iter().enumerate() {
-            crate::report::step(number + 1, measures.len(), &format!("{measure:?}"));
-            bench.take(*measure)?;
-        }
-        let command = if self.save { "cargo xtask bench tunnel --save" } else { "cargo xtask bench tunnel" };
-        let about = machine::about(command, &bench.programs.versions()?, self.rounds)?;
+        Run::each(&self.only, |measure| bench.take(measure))?;
         let peers: Vec<_> = bench.ways.iter().skip(1).map(|way| way.label()).collect();
-        let note = bench.note.map_or_else(String::new, |note| format!(" {note}"));
-        let text = format!("{about}{note}\n\n{}", bench.table.markdown(&peers));
-        println!("\n{text}");
-        let kept = project::target_dir().join("bench-tunnel.json");
-        fs::write(&kept, serde_json::to_vec_pretty(&bench.table.json())?)?;
-        println!("Also in {}", kept.strip_prefix(project::root()).unwrap_or(&kept).display());
-        if self.save {
-            replace_between(&project::root().join("docs/performance.md"), "bench tunnel", &text)?;
-        }
-        Ok(())
+        bench.run.show("tunnel", &bench.programs.versions()?, bench.note, &bench.table, &peers)
     }
 }
 
@@ -139,8 +97,7 @@ impl Bench {
         self.programs.start(way, self.service.address, Site::LOOPBACK)
     }
 
-    /// Takes a figure through each tunnel in turn, over and over, so that a machine that changes its speed changes it for all.
-    /// The medians, in the order of the ways.
+    /// Takes a figure through each tunnel in turn. The medians, in the order of the ways.
     fn in_turn<const N: usize>(
         &self,
         take: impl FnMut(&Tunneled) -> Result<[f64; N]>,
@@ -155,19 +112,7 @@ impl Bench {
         tunnels: &[Tunneled],
         mut take: impl FnMut(&Tunneled) -> Result<[f64; N]>,
     ) -> Result<Vec<[f64; N]>> {
-        let mut figures = vec![Vec::new(); tunnels.len()];
-        for round in 1..=self.rounds {
-            for (tunnel, figures) in tunnels.iter().zip(&mut figures) {
-                let label = tunnel.way.label();
-                crate::report::transient(&format!("round {round} of {}, {label}", self.rounds));
-                figures.push(take(tunnel)?);
-            }
-        }
-        crate::report::clear();
-        let middle = |rounds: &Vec<[f64; N]>| {
-            std::array::from_fn(|n| median(&rounds.iter().map(|figures| figures[n]).collect::<Vec<_>>()))
-        };
-        Ok(figures.iter().map(middle).collect())
+        self.run.turns(tunnels, |tunnel| tunnel.way.label(), |tunnel, _| take(tunnel))
     }
 
     /// Adds a row. The relay's figure is compared with the best of `rivals`; one that is not a number belongs to a way that took no part.
