@@ -1,6 +1,7 @@
 """Runs a program for which system calls fail, as they do on file systems that do not have them.
 
-Usage: without_calls.py CALLS PROGRAM [ARGUMENT...]. CALLS is `link` (FAT), or `link,renameat2` (FAT through an old FUSE driver).
+Usage: without_calls.py CALLS PROGRAM [ARGUMENT...]. CALLS is `link` (FAT), or `link,renameat2` (FAT through an old FUSE driver, which does
+not know the flags of that call; without flags it is the only call for renaming that newer processors have).
 """
 
 import ctypes
@@ -19,7 +20,7 @@ CALLS = {
 ERRORS = {"link": errno.EPERM, "renameat2": errno.EINVAL}
 
 # Where they stand in what a filter is shown.
-NUMBER_AT, ARCHITECTURE_AT = 0, 4
+NUMBER_AT, ARCHITECTURE_AT, FLAGS_AT = 0, 4, 48
 
 LOAD, JUMP_EQUAL, RETURN = 0x20, 0x15, 0x06
 SECCOMP_ERRNO, SECCOMP_ALLOW = 0x50000, 0x7FFF0000
@@ -32,8 +33,10 @@ def main():
         failing = [(LOAD, 0, 0, NUMBER_AT)]
         for name in sys.argv[1].split(","):
             for number in calls[name]:
-                failing.append((JUMP_EQUAL, 0, 1, number))
-                failing.append((RETURN, 0, 0, SECCOMP_ERRNO | ERRORS[name]))
+                fails = [(RETURN, 0, 0, SECCOMP_ERRNO | ERRORS[name])]
+                if name == "renameat2":
+                    fails = [(LOAD, 0, 0, FLAGS_AT), (JUMP_EQUAL, 1, 0, 0), *fails, (LOAD, 0, 0, NUMBER_AT)]
+                failing += [(JUMP_EQUAL, 0, len(fails), number), *fails]
         failing.append((RETURN, 0, 0, SECCOMP_ALLOW))
         rules += [(LOAD, 0, 0, ARCHITECTURE_AT), (JUMP_EQUAL, 0, len(failing), architecture), *failing]
     rules.append((RETURN, 0, 0, SECCOMP_ALLOW))
