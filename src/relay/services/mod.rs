@@ -1,7 +1,7 @@
 //! Services that others are reached by: a control session announces one, parked connections carry its streams.
 //!
 //! A visitor's way: [`visitor`] (a stream was opened, or a public port was connected to) -> [`Service::offer`] (who takes it) ->
-//! [`parked`] (the connection that does) -> [`crate::net::Join`] (bytes both ways). From there on nothing of the service is needed:
+//! [`parked`] (the connection that does) -> [`crate::net::Streams`] (bytes both ways). From there on nothing of the service is needed:
 //! streams outlive its control session.
 
 mod control;
