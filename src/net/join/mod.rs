@@ -2,7 +2,8 @@
 //!
 //! A half-close is passed on as a half-close and a reset as a reset. What one side does not take is not read from the other beyond
 //! one buffer, so the systems at both ends do the flow control. A stream starts by copying, which is the shortest way for a small
-//! exchange; on Linux it turns to `splice(2)` while it carries bulk, and then no byte enters this program.
+//! exchange; one that a thread of `streams` looks after, on Linux, turns to `splice(2)` while it carries bulk, and then no byte enters
+//! this program. Elsewhere, and where no such thread could be started, it is a task, [`Join`], which copies everything.
 
 #[cfg(not(target_os = "linux"))]
 mod copied;
@@ -125,9 +126,9 @@ impl Future for Join {
         let this = self.get_mut();
         let Self { first, second, there, back, .. } = this;
         match carry(cx, [first, second], [there, back]) {
-            (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => Poll::Ready(this.break_off(error)),
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(this.joined(None)),
-            _ => match this.broken_silently(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(this.break_off(error)),
+            Poll::Ready(Ok(())) => Poll::Ready(this.joined(None)),
+            Poll::Pending => match this.broken_silently(cx) {
                 Some(error) => Poll::Ready(this.break_off(error)),
                 None => {
                     if this.there.take_has_more() | this.back.take_has_more() {
@@ -140,26 +141,29 @@ impl Future for Join {
     }
 }
 
-/// What came of either direction.
-type Outcome = Poll<io::Result<()>>;
-
-/// Carries what can be carried now, from the first connection to the second and back.
+/// Carries what can be carried now, from the first connection to the second and back. Ready when both ends were passed on, or with what
+/// broke either connection.
 pub(super) fn carry<E: End>(
     cx: &mut Context<'_>,
     [first, second]: [&mut E; 2],
     [there, back]: [&mut Way; 2],
-) -> (Outcome, Outcome) {
-    let outcome = there.poll(cx, first, second);
-    if let Poll::Ready(Err(_)) = outcome {
-        // The failure was told once, and from now on the end of what the second has sent looks like a regular one.
-        let _ = back.carry_rest(cx, second, first);
-        return (outcome, Poll::Pending);
+) -> Poll<io::Result<()>> {
+    let there_is_done = match there.poll(cx, first, second) {
+        Poll::Ready(Err(error)) => {
+            // The failure was told once, and from now on the end of what the second has sent looks like a regular one.
+            let _ = back.carry_rest(cx, second, first);
+            return Poll::Ready(Err(error));
+        }
+        outcome => outcome.is_ready(),
+    };
+    match back.poll(cx, second, first) {
+        Poll::Ready(Err(error)) => {
+            let _ = there.carry_rest(cx, first, second);
+            Poll::Ready(Err(error))
+        }
+        Poll::Ready(Ok(())) if there_is_done => Poll::Ready(Ok(())),
+        _ => Poll::Pending,
     }
-    let outcome = (outcome, back.poll(cx, second, first));
-    if let Poll::Ready(Err(_)) = outcome.1 {
-        let _ = there.carry_rest(cx, first, second);
-    }
-    outcome
 }
 
 impl Drop for Join {

@@ -105,10 +105,10 @@ impl Entry {
             );
         }
         match carry(&mut cx, [first, second], [&mut self.there, &mut self.back]) {
-            (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => Turn::Over(self.break_off(error)),
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Turn::Over(self.joined(None)),
-            _ if self.there.take_has_more() | self.back.take_has_more() => Turn::HasMore,
-            _ => Turn::Waits,
+            Poll::Ready(Err(error)) => Turn::Over(self.break_off(error)),
+            Poll::Ready(Ok(())) => Turn::Over(self.joined(None)),
+            Poll::Pending if self.there.take_has_more() | self.back.take_has_more() => Turn::HasMore,
+            Poll::Pending => Turn::Waits,
         }
     }
 
@@ -343,6 +343,28 @@ mod tests {
         assert!(matches!(entry.turn(), Turn::Waits));
         assert!(entry.begins_to_await());
         drop(right);
+    }
+
+    #[test]
+    fn a_connection_that_stays_here_loses_its_pacing_when_it_begins_to_carry_bulk() {
+        let (left, _right, mut entry) = entry();
+        let second = entry.sides[1].stream.try_clone().unwrap();
+        let second = SockRef::from(&second);
+        if second.set_tcp_congestion(b"bbr").is_err() {
+            eprintln!("this system has no BBR");
+            return;
+        }
+        let mut say = |bytes: &[u8]| {
+            (&left).write_all(bytes).unwrap();
+            entry.note(0, EventFlags::IN);
+            entry.turn();
+        };
+        say(b"small talk");
+        assert!(second.tcp_congestion().unwrap().starts_with(b"bbr"));
+        for _ in 0..10 {
+            say(&[b'x'; 64 << 10]);
+        }
+        assert!(second.tcp_congestion().unwrap().starts_with(b"reno"));
     }
 
     #[test]
