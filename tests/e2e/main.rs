@@ -7,6 +7,7 @@
 
 mod access;
 mod clients;
+mod clients_connect;
 mod clients_held;
 mod clients_python;
 mod config_file;
