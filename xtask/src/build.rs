@@ -1,12 +1,12 @@
 //! `cargo xtask build`: the bare programs, for those who want to try one.
 
-use std::{fs, time::Instant};
+use std::fs;
 
 use anyhow::Result;
 use clap::Args;
 
 use crate::{
-    builders::{Build, Builder},
+    builders::{Build, Builder, Built},
     project, report,
     targets::Selection,
 };
@@ -26,16 +26,13 @@ impl BuildPrograms {
     pub(crate) fn run(self) -> Result<()> {
         let sh = project::shell()?;
         let targets = self.selection.targets();
+        let build = Build::here(&sh);
+        let builder = |triple| self.builder.unwrap_or_else(|| Builder::usual(&build, triple));
+        let built = build.programs(targets.iter().map(|target| (target.triple, builder(target.triple))))?;
         let mut rows = Vec::new();
-        for (index, target) in targets.iter().enumerate() {
-            report::step(index + 1, targets.len(), target.triple);
-            let started = Instant::now();
-            let build = Build::here(&sh);
-            let builder = self.builder.unwrap_or_else(|| Builder::usual(&build, target.triple));
-            let program = build.run(target.triple, builder)?;
+        for (target, Built { program, took }) in targets.iter().zip(built) {
             let size = report::megabytes(fs::metadata(&program)?.len());
-            let took = report::duration(started.elapsed());
-            rows.push([target.triple.to_owned(), size, took, project::shown(&program)]);
+            rows.push([target.triple.to_owned(), size, report::duration(took), project::shown(&program)]);
         }
         print!("\n{}", report::table(["target", "size", "time", "file"], &rows));
         Ok(())

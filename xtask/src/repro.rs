@@ -1,6 +1,10 @@
 //! `cargo xtask repro`: the published files, built again elsewhere, are the same bits.
 
-use std::{fs, path::Path, process::ExitCode};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -29,44 +33,59 @@ impl Repro {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let sh = project::shell()?;
         let release = Release::read(&self.selection.folder())?;
-        let targets = self.selection.targets();
-        let (mut rows, mut differing) = (Vec::new(), 0);
-        for (index, target) in targets.iter().enumerate() {
-            report::step(index + 1, targets.len(), target.triple);
+        let mut published = Vec::new();
+        for target in self.selection.targets() {
             let shipped = release.shipped(target.triple)?;
-            let difference = rebuild(&sh, target, shipped, self.builder)?;
-            differing += usize::from(difference.is_some());
-            rows.push([target.triple.to_owned(), difference.unwrap_or_else(|| "the same bits".to_owned())]);
+            let triple = target.triple;
+            ensure!(
+                !shipped.source.modified,
+                "{triple} was built from a tree with changes that are not committed"
+            );
+            let named = &shipped.made_with.builder;
+            let builder = self.builder.or_else(|| Builder::of_version(named));
+            let builder =
+                builder.with_context(|| format!("{triple} was made with {named}; choose a --builder"))?;
+            published.push((shipped, (target, builder)));
+        }
+        let (mut rows, mut differing) = (Vec::new(), 0);
+        // Mostly all are of one commit.
+        for of_commit in published.chunk_by(|(one, _), (next, _)| one.source == next.source) {
+            let (shipped, wanted): (Vec<&Shipped>, Vec<_>) = of_commit.iter().copied().unzip();
+            for (shipped, again) in shipped.iter().zip(rebuild(&sh, &shipped[0].source, &wanted)?) {
+                let difference = difference(shipped, &again);
+                differing += usize::from(difference.is_some());
+                rows.push([shipped.triple.clone(), difference.unwrap_or_else(|| "the same bits".to_owned())]);
+            }
         }
         print!("\n{}\n", report::table(["target", "built again"], &rows));
-        println!("{} the same, {differing} different", targets.len() - differing);
+        println!("{} the same, {differing} different", rows.len() - differing);
         Ok(if differing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-/// Builds and packs again, and says how that differs from what was shipped, if it does.
-fn rebuild(
-    sh: &Shell,
-    target: &Target,
-    shipped: &Shipped,
-    builder: Option<Builder>,
-) -> Result<Option<String>> {
-    let source = &shipped.source;
-    ensure!(!source.modified, "{} was built from a tree with changes that are not committed", target.triple);
-    let folder = project::target_dir().join("repro");
+/// Where it is built again.
+fn folder() -> PathBuf {
+    project::target_dir().join("repro")
+}
+
+/// Builds and packs again, from the files of the commit.
+fn rebuild(sh: &Shell, source: &Source, wanted: &[(&Target, Builder)]) -> Result<Vec<Shipped>> {
     // Of another length than the tree's own, so that a path in the program would move everything behind it.
-    let tree = folder.join(format!("sources-of-{}", source.commit));
+    let tree = folder().join(format!("sources-of-{}", source.commit));
     check_out(sh, source, &tree)?;
-    let build = Build { sh, source: tree, target_dir: folder.join("build") };
-    let common = dist::common_of(build, source.clone())?;
-    let stage = folder.join("stage");
-    fs::create_dir_all(&stage)?;
-    let named = &shipped.made_with.builder;
-    let builder = builder.or_else(|| Builder::of_version(named));
-    let builder =
-        builder.with_context(|| format!("{} was made with {named}; choose a --builder", target.triple))?;
-    let again = common.ship(target, builder, &stage)?;
-    Ok(if again.archive == shipped.archive {
+    let build = Build { sh, source: tree, target_dir: folder().join("build") };
+    fs::create_dir_all(stage())?;
+    let again = dist::ship(build, source.clone(), wanted, &stage())?;
+    Ok(again.into_iter().map(|(shipped, _)| shipped).collect())
+}
+
+fn stage() -> PathBuf {
+    folder().join("stage")
+}
+
+/// How what was built again differs from what was shipped, if it does.
+fn difference(shipped: &Shipped, again: &Shipped) -> Option<String> {
+    if again.archive == shipped.archive {
         None
     } else if again.program.sum == shipped.program.sum {
         Some("DIFFERENT: the same program, packed differently".to_owned())
@@ -74,9 +93,9 @@ fn rebuild(
         let MadeWith { compiler, builder, .. } = &shipped.made_with;
         Some(format!("DIFFERENT: it was made with {compiler} and {builder}"))
     } else {
-        let kept = project::shown(&stage.join(&again.archive.file));
+        let kept = project::shown(&stage().join(&again.archive.file));
         Some(format!("DIFFERENT: compare {kept} with the published one"))
-    })
+    }
 }
 
 /// The files of the commit, and nothing else, in `tree`.

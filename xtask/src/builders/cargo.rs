@@ -1,18 +1,15 @@
 //! Plain cargo, for what the linker of this system can link.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 
-use super::{Build, flags, program};
+use super::{Build, flags, jobs::Job, program};
 use crate::{project, toolchain::Std};
 
-pub(super) fn build(build: &Build<'_>, triple: &str) -> Result<PathBuf> {
-    let folder = build.target_dir.join("cargo");
+pub(super) fn prepare(build: &Build<'_>, triple: &str) -> Result<Job> {
+    let folder = build.target_dir.join("cargo").join(triple);
     let std = Std::of(build.sh, triple)?;
-    build
+    let command = build
         .cargo(&project::cargo(), "build", triple, &folder, std)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags::encode(&flags::common(build)?))
-        .run()?;
-    Ok(program(&folder, triple))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags::encode(&flags::common(build)?));
+    Ok(Job::new(triple, command.into(), program(&folder, triple)))
 }

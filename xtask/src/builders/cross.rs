@@ -3,17 +3,12 @@
 //! cross 0.2.5 must not be let near the active toolchain: it does not understand newer listings of rustup, takes the active one
 //! for missing, and replaces it. So it is only ever called with the name of another one, and only if it will find that one in the list.
 
-use std::{
-    env,
-    io::{BufRead, BufReader},
-    path::PathBuf,
-    process::{Command, Stdio},
-};
+use std::{env, process::Command};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use xshell::cmd;
 
-use super::{Build, flags, program, zig};
+use super::{Build, flags, jobs::Job, program, zig};
 use crate::{
     e2e::in_path,
     files, project,
@@ -30,11 +25,11 @@ const TARGET_DIR: &str = "/target";
 /// What cross says when it gives up on the container and goes on without one.
 const FALLBACK: &str = "Falling back to `cargo` on the host";
 
-pub(super) fn build(build: &Build<'_>, triple: &str) -> Result<PathBuf> {
+pub(super) fn prepare(build: &Build<'_>, triple: &str) -> Result<Job> {
     let target = crate::targets::find(triple)?;
     let toolchain = ready(build, triple)?;
     let std = Std::of(build.sh, triple)?;
-    let folder = build.target_dir.join("cross");
+    let folder = build.target_dir.join("cross").join(triple);
     // What the program takes in has to lie where the container sees it.
     let list = build.list_of_dependencies(triple);
     let name = format!("auditable-{triple}");
@@ -57,14 +52,8 @@ pub(super) fn build(build: &Build<'_>, triple: &str) -> Result<PathBuf> {
         .env("RELAY_AUDITABLE", format!("{TARGET_DIR}/{name}"))
         .env("RELAY_ZIG_TARGET", target.zig)
         .env("RUSTC_BOOTSTRAP", "1");
-    let compiler = flags::rustc_version(build.sh)?;
-    let result = run(command);
-    ensure!(
-        flags::rustc_version(build.sh)? == compiler,
-        "cross has replaced the compiler, which was:\n{compiler}\nPut that one back before anything else is built"
-    );
-    result?;
-    Ok(program(&folder, triple))
+    Ok(Job::new(triple, command, program(&folder, triple))
+        .refusing(FALLBACK, "cross built without its container"))
 }
 
 /// Whether cross, a container engine, the image and a toolchain for it are there: gives the toolchain's name. Nothing of cross is run to
@@ -119,39 +108,9 @@ fn inside(build: &Build<'_>) -> Result<Vec<String>> {
     Ok(replacements.iter().map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect())
 }
 
-/// Runs cross and shows what it says; a build that it did without the container is not what was asked for.
-fn run(mut command: Command) -> Result<()> {
-    let mut child = command.stderr(Stdio::piped()).spawn().context("cannot run cross")?;
-    let mut fell_back = false;
-    if let Some(stderr) = child.stderr.take() {
-        for line in BufReader::new(stderr).lines().map_while(std::io::Result::ok) {
-            eprintln!("{line}");
-            fell_back |= line.contains(FALLBACK);
-        }
-    }
-    let status = child.wait()?;
-    if fell_back {
-        bail!("cross built without its container");
-    }
-    ensure!(status.success(), "cross ended with {status}");
-    Ok(())
-}
-
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_build_without_the_container_is_an_error_though_it_succeeds() {
-        let sh = |script: &str| {
-            let mut command = Command::new("sh");
-            command.args(["-c", script]);
-            run(command)
-        };
-        sh("true").unwrap();
-        assert!(sh("echo 'Falling back to `cargo` on the host.' >&2").is_err());
-        assert!(sh("exit 1").is_err());
-    }
 
     #[test]
     fn a_toolchain_is_given_to_cross_only_if_it_finds_it_in_the_list() {

@@ -1,9 +1,10 @@
-//! The ways to build the program. Each takes a platform and gives the path of a finished program, built from the locked
-//! dependencies, without a path of this machine in it.
+//! The ways to build the program. Each takes a platform and prepares a job that leaves a finished program, built from the locked
+//! dependencies, without a path of this machine in it; the jobs of several platforms run at the same time.
 
 mod cargo;
 mod cross;
 mod flags;
+mod jobs;
 mod zig;
 
 use std::{
@@ -11,9 +12,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use xshell::{Cmd, Shell, cmd};
+
+pub(crate) use jobs::Built;
+use jobs::Job;
 
 use crate::{
     dependencies::Dependencies,
@@ -62,7 +66,8 @@ pub(crate) struct Build<'a> {
     pub(crate) sh: &'a Shell,
     /// The root folder of the sources.
     pub(crate) source: PathBuf,
-    /// Where compiled things go. Each builder has a folder of its own in it: what another one compiles has other flags.
+    /// Where compiled things go. Each builder has a folder of its own in it, what another one compiles has other flags; and each
+    /// platform one in that, because cargo lets only one build at a time into a folder.
     pub(crate) target_dir: PathBuf,
 }
 
@@ -72,18 +77,34 @@ impl<'a> Build<'a> {
         Self { sh, source: project::root().to_owned(), target_dir: project::target_dir().join("dist") }
     }
 
-    /// Builds the program for `triple` and gives its path.
+    /// Builds the program for each of these platforms, as many at a time as there are processors: most of a build is the linker's
+    /// work, which is done by one. Gives them in the same order.
     ///
     /// # Errors
     /// A tool or a standard library cannot be had, or the program does not compile.
-    pub(crate) fn run(&self, triple: &str, builder: Builder) -> Result<PathBuf> {
+    pub(crate) fn programs<'t>(
+        &self,
+        wanted: impl IntoIterator<Item = (&'t str, Builder)>,
+    ) -> Result<Vec<Built>> {
+        let wanted = wanted.into_iter();
+        let jobs = wanted.map(|(triple, builder)| self.prepare(triple, builder)).collect::<Result<_>>()?;
+        let compiler = flags::rustc_version(self.sh)?;
+        let built = jobs::run(jobs);
+        ensure!(
+            flags::rustc_version(self.sh)? == compiler,
+            "the build has replaced the compiler, which was:\n{compiler}\nPut that one back before anything else is built"
+        );
+        built
+    }
+
+    /// Fetches whatever is needed, one after the other, so that nothing but compilers runs at the same time.
+    fn prepare(&self, triple: &str, builder: Builder) -> Result<Job> {
         self.list_dependencies(triple)?;
         match builder {
-            Builder::Zig => zig::build(self, triple),
-            Builder::Cross => cross::build(self, triple),
-            Builder::Cargo => cargo::build(self, triple),
+            Builder::Zig => zig::prepare(self, triple),
+            Builder::Cross => cross::prepare(self, triple),
+            Builder::Cargo => cargo::prepare(self, triple),
         }
-        .with_context(|| format!("{} was not built for {triple}", project::PROGRAM))
     }
 
     /// Where the list of what the program is built from lies; the program takes it in.

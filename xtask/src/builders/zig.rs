@@ -1,10 +1,8 @@
 //! cargo-zigbuild: zig is the linker and brings the C library, so any machine builds for any platform.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 
-use super::{Build, flags, program};
+use super::{Build, flags, jobs::Job, program};
 use crate::{
     project,
     targets::Target,
@@ -12,11 +10,11 @@ use crate::{
     tools::{Tools, ZIG, ZIGBUILD},
 };
 
-pub(super) fn build(build: &Build<'_>, triple: &str) -> Result<PathBuf> {
+pub(super) fn prepare(build: &Build<'_>, triple: &str) -> Result<Job> {
     let target = crate::targets::find(triple)?;
     let std = Std::of(build.sh, triple)?;
     let tools = Tools::with(build.sh, &[ZIG, ZIGBUILD])?;
-    let folder = build.target_dir.join("zig");
+    let folder = build.target_dir.join("zig").join(triple);
     let mut flags = flags::common(build)?;
     flags.extend(linking(target, std));
     let mut command = build
@@ -31,8 +29,7 @@ pub(super) fn build(build: &Build<'_>, triple: &str) -> Result<PathBuf> {
         // zig's own choice would be a newer one.
         command = command.env("MACOSX_DEPLOYMENT_TARGET", version);
     }
-    command.run()?;
-    Ok(program(&folder, triple))
+    Ok(Job::new(triple, command.into(), program(&folder, triple)))
 }
 
 /// What rustc has to tell zig's linker.

@@ -1,6 +1,6 @@
 //! The program for this machine.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use xshell::Shell;
@@ -18,8 +18,8 @@ use crate::{
 /// It does not build or cannot be written; the last good file stays.
 pub(crate) fn lay_down(sh: &Shell) -> Result<PathBuf> {
     let (triple, builder) = triple_and_builder(sh)?;
-    let built = Build::here(sh).run(&triple, builder)?;
-    let program = fs::read(&built).with_context(|| format!("the build left no {}", built.display()))?;
+    let built = Build::here(sh).programs([(triple.as_str(), builder)])?;
+    let program = built.first().context("nothing was built")?.read()?;
     let file = project::binaries().join(&triple).join(project::program_file(&triple));
     let replaced = files::replace(&file, &program, true)?;
     let state = if replaced { "new" } else { "unchanged" };

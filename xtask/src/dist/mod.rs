@@ -5,7 +5,7 @@ mod deb;
 mod host;
 mod ship;
 
-use std::{fs, path::Path, time::Instant};
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -13,13 +13,13 @@ use clap::Args;
 use crate::{
     builders::{Build, Builder},
     files, project,
-    release::{self, Release, Source},
+    release::{self, Release},
     report, source,
     targets::Selection,
 };
 
 pub(crate) use host::lay_down as lay_down_host;
-pub(crate) use ship::Common;
+pub(crate) use ship::ship;
 
 /// Build, check and pack the release program for every platform, into binaries/
 #[derive(Debug, Args)]
@@ -44,10 +44,9 @@ impl Dist {
             return Ok(());
         }
         let (targets, folder) = (self.selection.targets(), self.selection.folder());
-        let steps = targets.len() + 2;
-        report::step(1, steps, "man pages and completions");
-        let common = common(Build::here(&sh))?;
-        if common.source.modified {
+        let build = Build::here(&sh);
+        let source = source::of(&sh, &build.source)?;
+        if source.modified {
             println!("The tree has changes that are not committed: nobody can build these files again.");
         }
         // Nothing is laid into binaries/ before everything is there.
@@ -56,51 +55,25 @@ impl Dist {
         fs::create_dir_all(&stage).with_context(|| format!("cannot make {}", stage.display()))?;
         let mut release = Release::read(&folder).unwrap_or_else(|_| Release::empty());
         release.version = project::VERSION.to_owned();
+        let builder = |triple| self.builder.unwrap_or_else(|| Builder::usual(&build, triple));
+        let wanted: Vec<_> = targets.iter().map(|&target| (target, builder(target.triple))).collect();
         let mut rows = Vec::new();
-        for (index, target) in targets.iter().enumerate() {
-            report::step(index + 2, steps, target.triple);
-            let started = Instant::now();
-            let builder = self.builder.unwrap_or_else(|| Builder::usual(&common.build, target.triple));
-            let shipped = common.ship(target, builder, &stage)?;
+        for (shipped, took) in ship(build, source.clone(), &wanted, &stage)? {
             let (program, archive) = (shipped.program.sum.bytes, shipped.archive.bytes);
             rows.push([
                 shipped.archive.file.clone(),
                 report::megabytes(program),
                 report::megabytes(archive),
-                report::duration(started.elapsed()),
+                report::duration(took),
             ]);
             release.put(shipped);
         }
         let now = source::of(&sh, project::root())?;
-        ensure!(
-            now == common.source,
-            "the tree was changed while it was built; run `cargo xtask dist` again"
-        );
-        report::step(steps, steps, &project::shown(&folder));
+        ensure!(now == source, "the tree was changed while it was built; run `cargo xtask dist` again");
         lay_down(&stage, &folder, &release)?;
         print!("\n{}", report::table(["file", "program", "archive", "time"], &rows));
         Ok(())
     }
-}
-
-/// What is the same for all platforms, from the tree of `build`.
-///
-/// # Errors
-/// This machine's own program does not build or run, or the tree is no clone.
-fn common(build: Build<'_>) -> Result<Common<'_>> {
-    let source = source::of(build.sh, &build.source)?;
-    common_of(build, source)
-}
-
-/// The same, from sources of which everything is known.
-///
-/// # Errors
-/// This machine's own program does not build or run.
-pub(crate) fn common_of(build: Build<'_>, source: Source) -> Result<Common<'_>> {
-    let (triple, builder) = host::triple_and_builder(build.sh)?;
-    let program = build.run(&triple, builder)?;
-    let contents = contents::common(&build.source, &program)?;
-    Ok(Common { build, source, contents })
 }
 
 /// Moves finished files to where people find them, each whole, and the list of them last.

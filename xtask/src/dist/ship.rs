@@ -1,14 +1,14 @@
-//! One platform's files: built, described, packed.
+//! The files of each platform: built, described, packed.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
-use super::{contents, deb};
+use super::{contents, deb, host};
 use crate::{
     archive::{self, Entry},
-    builders::{Build, Builder},
+    builders::{Build, Builder, Built},
     checksum,
     dependencies::{self, Dependencies},
     project,
@@ -18,24 +18,49 @@ use crate::{
     verify::{self, Folders},
 };
 
+/// Builds the program for each of these platforms from the tree of `build`, which is that of `source`, and puts everything that is
+/// published for them into `stage`. Says what that is, and how long each build took.
+///
+/// # Errors
+/// A program does not build, this machine's own does not run, or what was built may not ship.
+pub(crate) fn ship(
+    build: Build<'_>,
+    source: Source,
+    wanted: &[(&Target, Builder)],
+    stage: &Path,
+) -> Result<Vec<(Shipped, Duration)>> {
+    // This machine's own program writes the man pages and completions of all.
+    let (host, builder) = host::triple_and_builder(build.sh)?;
+    let own = wanted.iter().position(|(target, by)| target.triple == host && *by == builder);
+    let beside = own.is_none().then_some((host.as_str(), builder));
+    let wanted_programs = wanted.iter().map(|(target, builder)| (target.triple, *builder));
+    let built = build.programs(wanted_programs.chain(beside))?;
+    let own = built.get(own.unwrap_or(wanted.len())).context("this machine's own program was not built")?;
+    let contents = contents::common(&build.source, &own.program)?;
+    let common = Common { build, source, contents };
+    let ship = |(&(target, builder), built): (&(&Target, Builder), &Built)| {
+        Ok((common.ship(target, builder, built, stage)?, built.took))
+    };
+    wanted.iter().zip(&built).map(ship).collect()
+}
+
 /// What all platforms have in common.
 #[derive(Debug)]
-pub(crate) struct Common<'a> {
-    pub(crate) build: Build<'a>,
-    pub(crate) source: Source,
+struct Common<'a> {
+    build: Build<'a>,
+    source: Source,
     /// Documents, man pages, completions.
-    pub(crate) contents: Vec<Entry>,
+    contents: Vec<Entry>,
 }
 
 impl Common<'_> {
-    /// Builds the program for `target` and puts everything that is published for it into `stage`.
+    /// Puts everything that is published for `target`, whose program was built with `builder`, into `stage`.
     ///
     /// # Errors
-    /// It does not build, or what was built may not ship.
-    pub(crate) fn ship(&self, target: &Target, builder: Builder, stage: &Path) -> Result<Shipped> {
+    /// What was built may not ship.
+    fn ship(&self, target: &Target, builder: Builder, built: &Built, stage: &Path) -> Result<Shipped> {
         let sh = self.build.sh;
-        let built = self.build.run(target.triple, builder)?;
-        let program = fs::read(&built).with_context(|| format!("the build left no {}", built.display()))?;
+        let program = built.read()?;
         let (facts, mut problems) = verify::program(target, &program, &Folders::of_this_machine(sh)?);
         problems.extend(dependencies::check(&program).err().map(|error| format!("{error:#}")));
         let facts = facts.filter(|_| problems.is_empty());
