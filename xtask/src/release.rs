@@ -86,6 +86,20 @@ pub(crate) struct Tests {
     pub(crate) passed: u64,
     /// Tests that this runner cannot run, such as those that look at the process from outside.
     pub(crate) not_run: u64,
+    /// Those of them that passed only when they were run once more, on a runner that is known to fail by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) second_try: Vec<String>,
+}
+
+impl Tests {
+    /// `9 passed, 2 not run, on wine`
+    pub(crate) fn shown(&self) -> String {
+        let again = match self.second_try.len() {
+            0 => String::new(),
+            count => format!(" ({count} of them at the second try)"),
+        };
+        format!("{} passed{again}, {} not run, on {}", self.passed, self.not_run, self.runner)
+    }
 }
 
 impl Release {
@@ -168,7 +182,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_judgement_is_kept_only_for_the_very_same_archive() {
-        let tests = Some(Tests { runner: "native".into(), passed: 9, not_run: 0 });
+        let tests = Some(Tests { runner: "native".into(), passed: 9, not_run: 0, second_try: vec![] });
         let mut release = Release::empty();
         release.put(Shipped { tests: tests.clone(), ..shipped("s390x-unknown-linux-musl", b"one") });
         release.put(shipped("x86_64-unknown-linux-musl", b"other"));

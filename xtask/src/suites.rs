@@ -62,7 +62,19 @@ pub(crate) enum ReportsOn {
 ///
 /// # Errors
 /// The command cannot be started.
-pub(crate) fn run(mut command: Command, reports_on: ReportsOn, verbose: bool) -> Result<Tally> {
+pub(crate) fn run(command: Command, reports_on: ReportsOn, verbose: bool) -> Result<Tally> {
+    Ok(run_by_name(command, reports_on, verbose)?.0)
+}
+
+/// The same; also gives the names of Rust's tests that failed.
+///
+/// # Errors
+/// The command cannot be started.
+pub(crate) fn run_by_name(
+    mut command: Command,
+    reports_on: ReportsOn,
+    verbose: bool,
+) -> Result<(Tally, Vec<String>)> {
     let started = Instant::now();
     command.stdin(Stdio::null());
     match reports_on {
@@ -71,12 +83,12 @@ pub(crate) fn run(mut command: Command, reports_on: ReportsOn, verbose: bool) ->
     };
     let description = format!("{}", command.get_program().display());
     let mut child = command.spawn().with_context(|| format!("cannot run {description}"))?;
-    let tally = match reports_on {
+    let seen = match reports_on {
         ReportsOn::Stdout => child.stdout.take().map(|stream| follow(stream, verbose)),
         ReportsOn::Stderr => child.stderr.take().map(|stream| follow(stream, verbose)),
     };
     let status = child.wait().with_context(|| format!("cannot wait for {description}"))?;
-    let mut tally = tally.transpose()?.unwrap_or_default();
+    let (mut tally, failed) = seen.transpose()?.unwrap_or_default();
     if !status.success() && tally.failed == 0 {
         println!("  {description} ended with {status}");
         tally.failed = 1;
@@ -84,17 +96,18 @@ pub(crate) fn run(mut command: Command, reports_on: ReportsOn, verbose: bool) ->
     let skipped = if tally.skipped > 0 { format!(", {} skipped", tally.skipped) } else { String::new() };
     let took = report::duration(started.elapsed());
     println!("  {} passed, {} failed{skipped} in {took}", tally.passed, tally.failed);
-    Ok(tally)
+    Ok((tally, failed))
 }
 
-fn follow(stream: impl Read, verbose: bool) -> Result<Tally> {
-    let mut tally = Tally::default();
+fn follow(stream: impl Read, verbose: bool) -> Result<(Tally, Vec<String>)> {
+    let (mut tally, mut failed) = (Tally::default(), Vec::new());
     let mut finished = 0;
     for line in BufReader::new(stream).split(b'\n') {
         let line = line?;
         let line = String::from_utf8_lossy(&line);
         let line = line.trim_end_matches('\r');
         tally.read(line);
+        failed.extend(failed_test(line).map(str::to_owned));
         if !verbose && is_routine(line) {
             if let Some(name) = passed_test(line) {
                 finished += 1;
@@ -106,13 +119,18 @@ fn follow(stream: impl Read, verbose: bool) -> Result<Tally> {
         }
     }
     report::clear();
-    Ok(tally)
+    Ok((tally, failed))
 }
 
 /// The name in `test NAME ... ok`, and in Python's `name (module.Class.name) ... ok`.
 fn passed_test(line: &str) -> Option<&str> {
     let name = line.strip_suffix(" ... ok")?;
     Some(name.strip_prefix("test ").unwrap_or(name))
+}
+
+/// The name in `test NAME ... FAILED`.
+fn failed_test(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
 }
 
 /// Whether a line says nothing that the summary does not.
@@ -206,6 +224,12 @@ mod tests {
         assert!(!tally(0, 0, 0).is_green());
         assert!(!tally(5, 1, 0).is_green());
         assert!(tally(5, 0, 1).is_green());
+    }
+
+    #[test]
+    fn the_tests_that_failed_are_known_by_name() {
+        let output = "test a::b ... ok\ntest c::d ... FAILED\ntest e ... ignored\ntest f ... FAILED\n\nfailures:\n    c::d\n    f\n";
+        assert_eq!(follow(output.as_bytes(), false).unwrap().1, ["c::d", "f"]);
     }
 
     #[cfg(unix)]

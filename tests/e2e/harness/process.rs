@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::DEADLINE;
+use super::{DEADLINE, is_wine};
+
+/// How long the end of a connection may take to reach a program under wine.
+const WINE_SETTLES: Duration = Duration::from_millis(50);
 
 /// A spawned program whose output is collected as it comes; killed when dropped.
 pub struct Process {
@@ -149,6 +152,12 @@ impl Process {
 
     /// Kills the process, as SIGKILL does, and waits for its end.
     pub fn kill(&mut self) {
+        if is_wine() && matches!(self.child.try_wait(), Ok(None)) {
+            // Where a program is killed while the end of a connection is on its way to it, wine 8's server goes on with a socket
+            // that it has freed (sock_poll_event in its sock.c): it keeps the other connections of the program open, or crashes,
+            // and then every program of wine ends, with exit code 0. Nothing tells when the end has arrived.
+            thread::sleep(WINE_SETTLES);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -71,8 +71,7 @@ impl EndToEnd {
                 Outcome::Ran(tests) => {
                     ran += 1;
                     total.passed += tests.passed;
-                    let said =
-                        format!("{} passed, {} not run, on {}", tests.passed, tests.not_run, tests.runner);
+                    let said = tests.shown();
                     record(&folder, target, tests)?;
                     said
                 }
@@ -103,45 +102,93 @@ impl EndToEnd {
     fn judge(&self, sh: &Shell, host: &str, target: &Target, shipped: &Shipped) -> Result<Outcome> {
         let program = unpack(target, shipped, &self.selection.folder())?;
         let folder = program.parent().unwrap_or(Path::new("."));
-        let running = match here(sh, target, host, folder)? {
-            Here::Run(running) => running,
-            Here::Inspect => {
-                let folders = Folders::of_this_machine(sh)?;
-                let problems = verify::shipped(target, shipped, &self.selection.folder(), &folders);
-                ensure!(problems.is_empty(), "{}", problems.join("; "));
-                return Ok(Outcome::Inspected);
-            }
+        let Here::Run(running) = here(sh, target, host, folder)? else {
+            let folders = Folders::of_this_machine(sh)?;
+            let problems = verify::shipped(target, shipped, &self.selection.folder(), &folders);
+            ensure!(problems.is_empty(), "{}", problems.join("; "));
+            return Ok(Outcome::Inspected);
         };
-        Ok(match suite_on(&program, running, self.verbose)? {
+        let fails_by_itself = running.fails_by_itself;
+        let mut outcome = suite_on(&program, running, &[], self.verbose)?;
+        if let Err(failed) = &outcome
+            && fails_by_itself
+            && failed.deserve_a_second_try()
+            // What kept the runner going may have ended with the tests.
+            && let Here::Run(running) = here(sh, target, host, folder)?
+        {
+            println!("  the second try of: {}", failed.names.join(", "));
+            outcome = match suite_on(&program, running, &failed.names, self.verbose)? {
+                Ok(again) => Ok(failed.mended_by(&again)),
+                Err(again) => Err(again),
+            };
+        }
+        Ok(match outcome {
             Ok(tests) => Outcome::Ran(tests),
-            Err(count) => Outcome::Failed(format!("{count} of the suite's tests failed"), count),
+            Err(Failed { count, .. }) => {
+                Outcome::Failed(format!("{count} of the suite's tests failed"), count)
+            }
         })
     }
 }
 
-/// Runs the end-to-end suite on `program`; what came of it, or how many tests failed.
+/// Tests of the suite that failed.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) count: u64,
+    names: Vec<String>,
+    /// What came of the others.
+    others: Tests,
+}
+
+impl Failed {
+    /// Two tests run at a time, so a crash of the runner fails two. More than two crashes are too many.
+    fn deserve_a_second_try(&self) -> bool {
+        (1..=4).contains(&self.count) && self.names.len() as u64 == self.count
+    }
+
+    /// What came of all, after those that failed have passed `again`.
+    fn mended_by(&self, again: &Tests) -> Tests {
+        Tests {
+            passed: self.others.passed + again.passed,
+            second_try: self.names.clone(),
+            ..self.others.clone()
+        }
+    }
+}
+
+/// Runs the end-to-end suite on `program`, or of it the tests `only`, if there are any; what came of it, or which tests failed.
 ///
 /// # Errors
 /// The suite cannot be started.
-pub(crate) fn suite_on(program: &Path, running: Running, verbose: bool) -> Result<Result<Tests, u64>> {
+pub(crate) fn suite_on(
+    program: &Path,
+    running: Running,
+    only: &[String],
+    verbose: bool,
+) -> Result<Result<Tests, Failed>> {
     let list = program.with_file_name("not-run.txt");
     let _ = fs::remove_file(&list);
     let mut command = suite();
+    if !only.is_empty() {
+        command.arg("--exact").args(only);
+    }
     command
         .env("RELAY_BIN", program)
         .env("RELAY_RUNNER", running.words.join(" "))
         .env("RELAY_TEST_PATIENCE", running.patience.to_string())
         .env("RELAY_TEST_NOT_RUN", &list)
         .envs(running.variables);
-    let tally = suites::run(command, ReportsOn::Stdout, verbose)?;
+    let (tally, names) = suites::run_by_name(command, ReportsOn::Stdout, verbose)?;
     drop(running.keeper);
     let not_run = fs::read_to_string(&list).unwrap_or_default();
     not_run.lines().for_each(|line| println!("  not run: {line}"));
     let not_run = not_run.lines().count() as u64;
-    if tally.failed > 0 || tally.passed <= not_run {
-        return Ok(Err(tally.failed.max(1)));
+    let passed = tally.passed.saturating_sub(not_run);
+    let tests = Tests { runner: running.shown, passed, not_run, second_try: Vec::new() };
+    if tally.failed > 0 || passed == 0 {
+        return Ok(Err(Failed { count: tally.failed.max(1), names, others: tests }));
     }
-    Ok(Ok(Tests { runner: running.shown, passed: tally.passed - not_run, not_run }))
+    Ok(Ok(tests))
 }
 
 /// The program of the archive, in a folder of its own.
@@ -180,4 +227,31 @@ fn record(folder: &Path, target: &Target, tests: Tests) -> Result<()> {
     release.put(shipped);
     files::replace(&folder.join(release::FILE), release.to_text()?.as_bytes(), false)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(count: u64, names: &[&str]) -> Failed {
+        let others = Tests { runner: "wine".into(), passed: 7, not_run: 2, second_try: vec![] };
+        Failed { count, names: names.iter().map(|&name| name.to_owned()).collect(), others }
+    }
+
+    #[test]
+    fn only_a_few_tests_that_are_known_by_name_get_a_second_try() {
+        assert!(failed(1, &["a"]).deserve_a_second_try());
+        assert!(failed(4, &["a", "b", "c", "d"]).deserve_a_second_try());
+        assert!(!failed(5, &["a", "b", "c", "d", "e"]).deserve_a_second_try());
+        // The suite itself ended.
+        assert!(!failed(1, &[]).deserve_a_second_try());
+    }
+
+    #[test]
+    fn a_second_try_is_said_whenever_it_counts() {
+        let again = Tests { runner: "wine".into(), passed: 1, not_run: 0, second_try: vec![] };
+        let tests = failed(1, &["a"]).mended_by(&again);
+        assert_eq!(tests.shown(), "8 passed (1 of them at the second try), 2 not run, on wine");
+        assert_eq!(again.shown(), "1 passed, 0 not run, on wine");
+    }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Running {
     pub(crate) patience: u32,
     /// For people.
     pub(crate) shown: String,
+    /// Whether tests fail now and then for a reason that is known and not the program's, so that a few deserve a second try.
+    pub(crate) fails_by_itself: bool,
     /// What has to go on meanwhile; it ends with this.
     pub(crate) keeper: Option<Keeper>,
 }
@@ -81,7 +83,14 @@ pub(crate) fn here(sh: &Shell, target: &Target, host: &str, folder: &Path) -> Re
 }
 
 fn native(shown: &str) -> Running {
-    Running { words: vec![], variables: vec![], patience: 1, shown: shown.to_owned(), keeper: None }
+    Running {
+        words: vec![],
+        variables: vec![],
+        patience: 1,
+        shown: shown.to_owned(),
+        fails_by_itself: false,
+        keeper: None,
+    }
 }
 
 /// Whether a program of that platform is one of 32 bits for the same kind of processor, which the system may run as it is.
@@ -137,7 +146,8 @@ pub(crate) fn qemu(architecture: &str, cpu: &str) -> Result<Running> {
         format!("qemu-{architecture} is not installed; `cargo xtask doctor --install` or `apt install qemu-user-static` does it")
     })?;
     let words = vec![program, "-cpu".to_owned(), cpu.to_owned()];
-    Ok(Running { shown: words.join(" "), words, variables: vec![], patience: 6, keeper: None })
+    let shown = words.join(" ");
+    Ok(Running { words, variables: vec![], patience: 6, shown, fails_by_itself: false, keeper: None })
 }
 
 /// Where the shell would find a program.

@@ -58,6 +58,9 @@ pub(super) fn prepare(sh: &Shell, program_folder: &Path) -> Result<Running> {
     Ok(Running {
         patience: 6,
         shown: "wine".to_owned(),
+        // wine 8's server now and then uses a socket that it has freed, when a program with connections ends (`sock_poll_event` in its
+        // sock.c, seen with an address sanitizer): it then forgets to close others, or crashes, and every program ends with it.
+        fails_by_itself: true,
         keeper: Some(keeper(&wine, &variables)?),
         words: vec![wine.to_string_lossy().into_owned()],
         variables,
