@@ -23,7 +23,7 @@ use crate::{project, report};
 #[derive(Debug)]
 pub(super) struct Job {
     command: Command,
-    build: Build,
+    build: Underway,
 }
 
 /// A finished program.
@@ -48,7 +48,7 @@ impl Job {
     /// A call of cargo, or of what takes its place, that leaves `program`.
     pub(super) fn new(triple: &str, command: Command, program: PathBuf) -> Self {
         let triple = triple.to_owned();
-        Self { command, build: Build { triple, program, refused: None, state: State::Waiting } }
+        Self { command, build: Underway { triple, program, refused: None, state: State::Waiting } }
     }
 
     /// Fails the job for this reason, though it may succeed, if a line of what it says contains `part`.
@@ -123,7 +123,7 @@ fn perform(number: usize, mut command: Command, events: &SyncSender<Event>) -> R
 }
 
 /// Shows what the jobs tell, until the last has ended or one has failed.
-fn follow(mut builds: Vec<Build>, events: Receiver<Event>) -> Result<Vec<Built>> {
+fn follow(mut builds: Vec<Underway>, events: Receiver<Event>) -> Result<Vec<Built>> {
     let total = builds.len();
     let mut finished = 0;
     for (number, what) in events {
@@ -138,16 +138,16 @@ fn follow(mut builds: Vec<Build>, events: Receiver<Event>) -> Result<Vec<Built>>
                 println!("  {} built in {}, {finished} of {total}", build.triple, report::duration(took));
             }
         }
-        let under_way: Vec<_> = builds.iter().filter_map(Build::under_way).collect();
+        let under_way: Vec<_> = builds.iter().filter_map(Underway::shown).collect();
         report::transient(&format!("  {}", under_way.join(", ")));
     }
     report::clear();
-    builds.into_iter().map(Build::built).collect()
+    builds.into_iter().map(Underway::built).collect()
 }
 
 /// One build as it is seen from outside.
 #[derive(Debug)]
-struct Build {
+struct Underway {
     triple: String,
     program: PathBuf,
     /// A part of a line after which the program is not what was asked for, and why.
@@ -168,7 +168,7 @@ enum State {
     Ended(Duration),
 }
 
-impl Build {
+impl Underway {
     fn begin(&mut self) {
         self.state = State::Running { since: Instant::now(), at: String::new(), kept: Vec::new() };
     }
@@ -204,7 +204,7 @@ impl Build {
     }
 
     /// In a few words, while it runs.
-    fn under_way(&self) -> Option<String> {
+    fn shown(&self) -> Option<String> {
         match &self.state {
             State::Running { at, .. } => Some(format!("{} {at}", self.triple)),
             _ => None,
