@@ -86,17 +86,17 @@ pub(crate) struct Tests {
     pub(crate) passed: u64,
     /// Tests that this runner cannot run, such as those that look at the process from outside.
     pub(crate) not_run: u64,
-    /// Those of them that passed only when they were run once more, on a runner that is known to fail by itself.
+    /// Of those that passed, the ones that did so only when they were run once more, on a runner that is known to fail by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) second_try: Vec<String>,
 }
 
 impl Tests {
-    /// `9 passed, 2 not run, on wine`
+    /// `9 passed (at the second try: name), 2 not run, on wine`
     pub(crate) fn shown(&self) -> String {
-        let again = match self.second_try.len() {
-            0 => String::new(),
-            count => format!(" ({count} of them at the second try)"),
+        let again = match self.second_try.as_slice() {
+            [] => String::new(),
+            names => format!(" (at the second try: {})", names.join(", ")),
         };
         format!("{} passed{again}, {} not run, on {}", self.passed, self.not_run, self.runner)
     }

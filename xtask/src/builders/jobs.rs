@@ -3,13 +3,13 @@
 
 use std::{
     fs,
-    io::{self, BufRead, BufReader},
+    io::{BufRead, BufReader},
     num::NonZero,
     path::PathBuf,
-    process::{Command, ExitStatus, Stdio},
+    process::{Command, Stdio},
     sync::{
         Mutex, PoisonError,
-        mpsc::{self, Receiver, SendError, SyncSender},
+        mpsc::{self, Receiver, Sender},
     },
     thread,
     time::{Duration, Instant},
@@ -22,8 +22,11 @@ use crate::{project, report};
 /// One build, ready to run.
 #[derive(Debug)]
 pub(super) struct Job {
+    triple: String,
     command: Command,
-    build: Underway,
+    program: PathBuf,
+    /// A part of a line after which the program is not what was asked for, and why.
+    refused: Option<(&'static str, &'static str)>,
 }
 
 /// A finished program.
@@ -48,12 +51,12 @@ impl Job {
     /// A call of cargo, or of what takes its place, that leaves `program`.
     pub(super) fn new(triple: &str, command: Command, program: PathBuf) -> Self {
         let triple = triple.to_owned();
-        Self { command, build: Underway { triple, program, refused: None, state: State::Waiting } }
+        Self { triple, command, program, refused: None }
     }
 
     /// Fails the job for this reason, though it may succeed, if a line of what it says contains `part`.
     pub(super) fn refusing(mut self, part: &'static str, reason: &'static str) -> Self {
-        self.build.refused = Some((part, reason));
+        self.refused = Some((part, reason));
         self
     }
 }
@@ -67,29 +70,29 @@ pub(super) fn run(jobs: Vec<Job>) -> Result<Vec<Built>> {
     run_on(thread::available_parallelism().map_or(1, NonZero::get), jobs)
 }
 
-fn run_on(processors: usize, jobs: Vec<Job>) -> Result<Vec<Built>> {
+fn run_on(processors: usize, mut jobs: Vec<Job>) -> Result<Vec<Built>> {
     let lanes = processors.min(jobs.len());
     // Together they run about as many compilers as there are processors.
     let compilers = processors.div_ceil(lanes.max(1)).to_string();
-    let (mut commands, mut builds) = (Vec::new(), Vec::new());
-    for Job { mut command, build } in jobs {
-        command.args(["--jobs", &compilers]);
-        commands.push(command);
-        builds.push(build);
+    for job in &mut jobs {
+        job.command.args(["--jobs", &compilers]);
     }
-    let waiting = Mutex::new(commands.into_iter().enumerate());
-    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let builds = jobs.iter().map(|job| Underway { triple: job.triple.clone(), at: None }).collect();
+    let waiting = Mutex::new(jobs.into_iter().enumerate());
+    let waiting = || waiting.lock().unwrap_or_else(PoisonError::into_inner);
     thread::scope(|scope| {
-        // Without room in it a job begins only when that is seen, and so not after a failure was.
-        let (sender, events) = mpsc::sync_channel(0);
+        let (sender, events) = mpsc::channel();
         for _ in 0..lanes {
             let sender = sender.clone();
             scope.spawn(move || {
-                while let Some((number, command)) = next() {
-                    // Nobody listens once a job has failed.
-                    if perform(number, command, &sender).is_err() {
-                        break;
+                loop {
+                    let Some((number, job)) = waiting().next() else { break };
+                    tell(&sender, number, What::Begins);
+                    let built = job.perform(|line| tell(&sender, number, What::Says(line)));
+                    if built.is_err() {
+                        waiting().by_ref().for_each(drop);
                     }
+                    tell(&sender, number, What::Ends(built));
                 }
             });
         }
@@ -104,122 +107,107 @@ type Event = (usize, What);
 enum What {
     Begins,
     Says(String),
-    Ends(io::Result<ExitStatus>),
+    Ends(Result<Built>),
 }
 
-/// Runs one command to its end and tells of it.
-fn perform(number: usize, mut command: Command, events: &SyncSender<Event>) -> Result<(), SendError<Event>> {
-    events.send((number, What::Begins))?;
-    let mut run = || {
-        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-        for line in child.stderr.take().into_iter().flat_map(|stderr| BufReader::new(stderr).split(b'\n')) {
-            let line = String::from_utf8_lossy(&line?).trim_end_matches('\r').to_owned();
-            // The command is to finish, whether anybody listens or not.
-            let _ = events.send((number, What::Says(line)));
-        }
-        child.wait()
-    };
-    events.send((number, What::Ends(run())))
+fn tell(events: &Sender<Event>, number: usize, what: What) {
+    // Whoever shows it listens for as long as a job runs.
+    let _ = events.send((number, what));
 }
 
-/// Shows what the jobs tell, until the last has ended or one has failed.
-fn follow(mut builds: Vec<Underway>, events: Receiver<Event>) -> Result<Vec<Built>> {
-    let total = builds.len();
-    let mut finished = 0;
-    for (number, what) in events {
-        let build = &mut builds[number];
-        match what {
-            What::Begins => build.begin(),
-            What::Says(line) => build.hear(line),
-            What::Ends(ended) => {
-                report::clear();
-                let took = build.end(ended)?;
-                finished += 1;
-                println!("  {} built in {}, {finished} of {total}", build.triple, report::duration(took));
+impl Job {
+    /// Runs the command to its end.
+    fn perform(mut self, mut say: impl FnMut(String)) -> Result<Built> {
+        let started = Instant::now();
+        let mut refused = None;
+        let mut run = || {
+            let name = self.command.get_program().to_owned();
+            self.command.stdin(Stdio::null()).stderr(Stdio::piped()).env("CARGO_TERM_COLOR", "never");
+            let mut child = self.command.spawn().with_context(|| {
+                format!(
+                    "{} cannot be started; delete target/tools if it lies there, and try again",
+                    name.display()
+                )
+            })?;
+            let lines =
+                child.stderr.take().into_iter().flat_map(|stderr| BufReader::new(stderr).split(b'\n'));
+            for line in lines.map_while(std::io::Result::ok) {
+                let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
+                refused = refused.or(self.refused.filter(|(part, _)| line.contains(part)));
+                say(line);
             }
-        }
-        let under_way: Vec<_> = builds.iter().filter_map(Underway::shown).collect();
-        report::transient(&format!("  {}", under_way.join(", ")));
+            let status = child.wait()?;
+            if let Some((_, reason)) = refused {
+                bail!(reason);
+            }
+            ensure!(status.success(), "{} ended with {status}", name.display());
+            Ok(())
+        };
+        run().with_context(|| format!("{} was not built for {}", project::PROGRAM, self.triple))?;
+        Ok(Built { program: self.program, took: started.elapsed() })
     }
-    report::clear();
-    builds.into_iter().map(Underway::built).collect()
 }
 
 /// One build as it is seen from outside.
-#[derive(Debug)]
 struct Underway {
     triple: String,
-    program: PathBuf,
-    /// A part of a line after which the program is not what was asked for, and why.
-    refused: Option<(&'static str, &'static str)>,
-    state: State,
+    /// While it runs: what cargo is at, and what it said beyond that.
+    at: Option<(String, Vec<String>)>,
 }
 
-#[derive(Debug)]
-enum State {
-    Waiting,
-    Running {
-        since: Instant,
-        /// What cargo is at.
-        at: String,
-        /// What it said beyond that.
-        kept: Vec<String>,
-    },
-    Ended(Duration),
-}
-
-impl Underway {
-    fn begin(&mut self) {
-        self.state = State::Running { since: Instant::now(), at: String::new(), kept: Vec::new() };
-    }
-
-    fn hear(&mut self, line: String) {
-        if let State::Running { at, kept, .. } = &mut self.state {
-            match progress(&line) {
-                Some(now) => *at = now.to_owned(),
-                None => kept.push(line),
+/// Shows what the jobs tell, until the last has ended.
+fn follow(mut builds: Vec<Underway>, events: Receiver<Event>) -> Result<Vec<Built>> {
+    let total = builds.len();
+    let mut built: Vec<Option<Built>> = builds.iter().map(|_| None).collect();
+    let (mut begun, mut ended, mut failed) = (0, 0, None);
+    for (number, what) in events {
+        let build = &mut builds[number];
+        match what {
+            What::Begins => {
+                begun += 1;
+                build.at = Some(Default::default());
+                if total > 1 {
+                    report::clear();
+                    report::step(begun, total, &build.triple);
+                }
+            }
+            What::Says(line) => {
+                if let Some((at, kept)) = &mut build.at {
+                    match progress(&line) {
+                        Some(now) => *at = now.to_owned(),
+                        None => kept.push(line),
+                    }
+                }
+            }
+            What::Ends(outcome) => {
+                ended += 1;
+                report::clear();
+                let (_, kept) = build.at.take().unwrap_or_default();
+                kept.iter().for_each(|line| eprintln!("{line}"));
+                match outcome {
+                    Ok(finished) => {
+                        println!("  {} built in {}", build.triple, report::duration(finished.took));
+                        built[number] = Some(finished);
+                    }
+                    Err(error) => {
+                        println!("  {} FAILED", build.triple);
+                        failed = failed.or(Some(error));
+                    }
+                }
             }
         }
+        let under_way = builds.iter().filter_map(|build| Some((&build.triple, &build.at.as_ref()?.0)));
+        let under_way: Vec<_> = under_way.map(|(triple, at)| format!("{triple} {at}")).collect();
+        report::transient(&format!("  {ended}/{total} ended; {}", under_way.join(", ")));
     }
-
-    /// Shows what there is to see, and gives how long it took.
-    fn end(&mut self, ended: io::Result<ExitStatus>) -> Result<Duration> {
-        let State::Running { since, kept, .. } = &self.state else { return Ok(Duration::ZERO) };
-        let took = since.elapsed();
-        kept.iter().for_each(|line| eprintln!("{line}"));
-        let refused =
-            self.refused.filter(|(part, _)| kept.iter().any(|line| line.contains(part))).map(|(_, why)| why);
-        let outcome = || {
-            let status = ended.context("cargo cannot be run")?;
-            if let Some(reason) = refused {
-                bail!(reason);
-            }
-            ensure!(status.success(), "its builder ended with {status}");
-            Ok(took)
-        };
-        let outcome =
-            outcome().with_context(|| format!("{} was not built for {}", project::PROGRAM, self.triple));
-        self.state = State::Ended(took);
-        outcome
-    }
-
-    /// In a few words, while it runs.
-    fn shown(&self) -> Option<String> {
-        match &self.state {
-            State::Running { at, .. } => Some(format!("{} {at}", self.triple)),
-            _ => None,
-        }
-    }
-
-    fn built(self) -> Result<Built> {
-        match self.state {
-            State::Ended(took) => Ok(Built { program: self.program, took }),
-            _ => Err(anyhow::anyhow!("the build for {} did not run", self.triple)),
-        }
+    report::clear();
+    match failed {
+        Some(error) => Err(error),
+        None => built.into_iter().collect::<Option<_>>().context("a build ended without a word"),
     }
 }
 
-/// The last word of a line with which cargo only says what it is at: the name of a package, mostly.
+/// The first word after the verb of a line with which cargo only says what it is at: the name of a package, mostly.
 fn progress(line: &str) -> Option<&str> {
     const VERBS: &[&str] = &[
         "Adding",
@@ -287,6 +275,30 @@ mod tests {
         let error = format!("{:#}", run_on(1, jobs).unwrap_err());
         assert!(error.contains("broken") && error.contains('7'), "{error}");
         assert!(!file.exists());
+    }
+
+    #[test]
+    fn what_is_under_way_when_another_build_fails_is_let_finish() {
+        let folder = tempfile::tempdir().unwrap();
+        let (broken, finished) = (folder.path().join("broken"), folder.path().join("finished"));
+        let failing = format!("touch {}; exit 1", broken.display());
+        // More than a pipe holds, and only after the other one has failed.
+        let long = format!(
+            "until [ -e {} ]; do sleep 0.01; done; seq 10000 >&2; touch {}",
+            broken.display(),
+            finished.display()
+        );
+        let error =
+            format!("{:#}", run_on(2, vec![job("long", &long), job("broken", &failing)]).unwrap_err());
+        assert!(error.contains("broken"), "{error}");
+        assert!(finished.exists());
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_started_is_named() {
+        let missing = Job::new("x", Command::new("/no/such/builder"), PathBuf::new());
+        let error = format!("{:#}", run_on(1, vec![missing]).unwrap_err());
+        assert!(error.contains("/no/such/builder"), "{error}");
     }
 
     #[test]

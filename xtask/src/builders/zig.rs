@@ -22,8 +22,9 @@ pub(super) fn prepare(build: &Build<'_>, triple: &str) -> Result<Job> {
         .env("CARGO", project::cargo())
         .env("CARGO_ENCODED_RUSTFLAGS", flags::encode(&flags))
         .env("CARGO_ZIGBUILD_ZIG_PATH", tools.zig(build.sh)?)
-        // Shared by all builds: zig's caches hold its own C libraries, nothing of ours.
-        .env("CARGO_ZIGBUILD_CACHE_DIR", project::target_dir().join("zig-cache"))
+        // It writes its wrappers without regard for another one that does the same.
+        .env("CARGO_ZIGBUILD_CACHE_DIR", folder.join("zigbuild"))
+        // Shared by all builds: it holds zig's own C libraries, nothing of ours, and zig locks it.
         .env("ZIG_GLOBAL_CACHE_DIR", project::target_dir().join("zig-cache"));
     if let Some(version) = target.macos {
         // zig's own choice would be a newer one.

@@ -31,17 +31,29 @@ pub(crate) fn ship(
 ) -> Result<Vec<(Shipped, Duration)>> {
     // This machine's own program writes the man pages and completions of all.
     let (host, builder) = host::triple_and_builder(build.sh)?;
-    let own = wanted.iter().position(|(target, by)| target.triple == host && *by == builder);
-    let beside = own.is_none().then_some((host.as_str(), builder));
-    let wanted_programs = wanted.iter().map(|(target, builder)| (target.triple, *builder));
-    let built = build.programs(wanted_programs.chain(beside))?;
-    let own = built.get(own.unwrap_or(wanted.len())).context("this machine's own program was not built")?;
+    let (programs, own) = with_own(wanted, (&host, builder));
+    let built = build.programs(programs)?;
+    let own = built.get(own).context("this machine's own program was not built")?;
     let contents = contents::common(&build.source, &own.program)?;
     let common = Common { build, source, contents };
     let ship = |(&(target, builder), built): (&(&Target, Builder), &Built)| {
         Ok((common.ship(target, builder, built, stage)?, built.took))
     };
     wanted.iter().zip(&built).map(ship).collect()
+}
+
+/// All programs to build, those that are wanted first, and which of them is this machine's own.
+fn with_own<'a>(
+    wanted: &[(&'a Target, Builder)],
+    own: (&'a str, Builder),
+) -> (Vec<(&'a str, Builder)>, usize) {
+    let mut programs: Vec<_> = wanted.iter().map(|(target, builder)| (target.triple, *builder)).collect();
+    let place = programs.iter().position(|program| *program == own);
+    let place = place.unwrap_or_else(|| {
+        programs.push(own);
+        programs.len() - 1
+    });
+    (programs, place)
 }
 
 /// What all platforms have in common.
@@ -108,4 +120,28 @@ fn made_with(sh: &Shell, target: &Target, builder: Builder) -> Result<MadeWith> 
     };
     let compiler = cmd!(sh, "rustc --version").quiet().read()?;
     Ok(MadeWith { compiler, builder: builder.version(), standard_library: standard_library.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::targets;
+
+    #[test]
+    fn the_own_program_is_built_once_whether_it_is_wanted_or_not() {
+        let find = |triple| targets::find(triple).unwrap();
+        let (own, other) = ("x86_64-unknown-linux-musl", "aarch64-apple-darwin");
+        let wanted = [(find(other), Builder::Zig), (find(own), Builder::Zig)];
+        assert_eq!(
+            with_own(&wanted, (own, Builder::Zig)),
+            (vec![(other, Builder::Zig), (own, Builder::Zig)], 1)
+        );
+        assert_eq!(
+            with_own(&wanted[..1], (own, Builder::Zig)),
+            (vec![(other, Builder::Zig), (own, Builder::Zig)], 1)
+        );
+        // Of another builder it has other bits.
+        let (programs, place) = with_own(&wanted, (own, Builder::Cargo));
+        assert_eq!((programs.len(), programs[place]), (3, (own, Builder::Cargo)));
+    }
 }

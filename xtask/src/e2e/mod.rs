@@ -5,8 +5,10 @@ mod wine;
 
 use std::{
     fs,
+    num::NonZero,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
+    thread,
 };
 
 use anyhow::{Result, ensure};
@@ -113,14 +115,12 @@ impl EndToEnd {
         if let Err(failed) = &outcome
             && fails_by_itself
             && failed.deserve_a_second_try()
-            // What kept the runner going may have ended with the tests.
+            // With a new server: the old one may be what failed.
             && let Here::Run(running) = here(sh, target, host, folder)?
         {
             println!("  the second try of: {}", failed.names.join(", "));
-            outcome = match suite_on(&program, running, &failed.names, self.verbose)? {
-                Ok(again) => Ok(failed.mended_by(&again)),
-                Err(again) => Err(again),
-            };
+            let again = suite_on(&program, running, &failed.names, self.verbose)?;
+            outcome = again.and_then(|again| failed.mended_by(&again));
         }
         Ok(match outcome {
             Ok(tests) => Outcome::Ran(tests),
@@ -132,7 +132,7 @@ impl EndToEnd {
 }
 
 /// Tests of the suite that failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failed {
     pub(crate) count: u64,
     names: Vec<String>,
@@ -141,18 +141,20 @@ pub(crate) struct Failed {
 }
 
 impl Failed {
-    /// Two tests run at a time, so a crash of the runner fails two. More than two crashes are too many.
+    /// A crash of the runner fails as many tests as run at a time: one for each processor. More than two crashes are too many, and
+    /// where more failed than are known by name the suite itself has ended.
     fn deserve_a_second_try(&self) -> bool {
-        (1..=4).contains(&self.count) && self.names.len() as u64 == self.count
+        let at_a_time = thread::available_parallelism().map_or(1, NonZero::get);
+        self.names.len() as u64 == self.count && self.names.len() <= 2 * at_a_time
     }
 
-    /// What came of all, after those that failed have passed `again`.
-    fn mended_by(&self, again: &Tests) -> Tests {
-        Tests {
-            passed: self.others.passed + again.passed,
-            second_try: self.names.clone(),
-            ..self.others.clone()
+    /// What came of all, after those that failed were run `again`; if not all of them have passed now, nothing is mended.
+    fn mended_by(&self, again: &Tests) -> Result<Tests, Self> {
+        if again.passed != self.count {
+            return Err(self.clone());
         }
+        let passed = self.others.passed + again.passed;
+        Ok(Tests { passed, second_try: self.names.clone(), ..self.others.clone() })
     }
 }
 
@@ -178,7 +180,7 @@ pub(crate) fn suite_on(
         .env("RELAY_TEST_PATIENCE", running.patience.to_string())
         .env("RELAY_TEST_NOT_RUN", &list)
         .envs(running.variables);
-    let (tally, names) = suites::run_by_name(command, ReportsOn::Stdout, verbose)?;
+    let (tally, names) = suites::run_and_name_failures(command, ReportsOn::Stdout, verbose)?;
     drop(running.keeper);
     let not_run = fs::read_to_string(&list).unwrap_or_default();
     not_run.lines().for_each(|line| println!("  not run: {line}"));
@@ -241,17 +243,20 @@ mod tests {
     #[test]
     fn only_a_few_tests_that_are_known_by_name_get_a_second_try() {
         assert!(failed(1, &["a"]).deserve_a_second_try());
-        assert!(failed(4, &["a", "b", "c", "d"]).deserve_a_second_try());
-        assert!(!failed(5, &["a", "b", "c", "d", "e"]).deserve_a_second_try());
+        assert!(failed(2, &["a", "b"]).deserve_a_second_try());
+        assert!(!failed(1000, &["a"; 1000]).deserve_a_second_try());
         // The suite itself ended.
         assert!(!failed(1, &[]).deserve_a_second_try());
+        assert!(!failed(2, &["a"]).deserve_a_second_try());
     }
 
     #[test]
     fn a_second_try_is_said_whenever_it_counts() {
         let again = Tests { runner: "wine".into(), passed: 1, not_run: 0, second_try: vec![] };
-        let tests = failed(1, &["a"]).mended_by(&again);
-        assert_eq!(tests.shown(), "8 passed (1 of them at the second try), 2 not run, on wine");
+        let tests = failed(1, &["a"]).mended_by(&again).unwrap();
+        assert_eq!(tests.shown(), "8 passed (at the second try: a), 2 not run, on wine");
         assert_eq!(again.shown(), "1 passed, 0 not run, on wine");
+        // One of them was not among those that ran.
+        assert!(failed(2, &["a", "b"]).mended_by(&again).is_err());
     }
 }

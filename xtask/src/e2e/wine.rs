@@ -55,6 +55,7 @@ pub(super) fn prepare(sh: &Shell, program_folder: &Path) -> Result<Running> {
         ensure!(output.status.success(), "wine does not start: {}", String::from_utf8_lossy(&output.stderr));
     }
     random_library(sh, program_folder)?;
+    end_server(&wine, &variables);
     Ok(Running {
         patience: 6,
         shown: "wine".to_owned(),
@@ -65,6 +66,17 @@ pub(super) fn prepare(sh: &Shell, program_folder: &Path) -> Result<Running> {
         words: vec![wine.to_string_lossy().into_owned()],
         variables,
     })
+}
+
+/// Ends the server that may be left of another run in the same folder, with all that it forgot.
+fn end_server(wine: &Path, variables: &[(&'static str, PathBuf)]) {
+    let server = in_path("wineserver").unwrap_or_else(|| wine.with_file_name("wineserver"));
+    for argument in ["--kill", "--wait"] {
+        let mut command = Command::new(&server);
+        command.arg(argument).envs(variables.iter().cloned()).stdout(Stdio::null()).stderr(Stdio::null());
+        // There may be none.
+        let _ = command.status();
+    }
 }
 
 /// The first program that runs starts wine's services, which hold on to its output for as long as any program runs. Here that is
