@@ -17,6 +17,8 @@ pub(crate) struct Target {
     pub(crate) triple: &'static str,
     /// zig's name of it.
     pub(crate) zig: &'static str,
+    /// The oldest processor, in zig's words, where zig's own choice is another than Rust's. cargo-zigbuild knows it by itself.
+    pub(crate) zig_cpu: Option<&'static str>,
     /// Whose machine it is, for the download table.
     pub(crate) machine: &'static str,
     /// How its program is run on a Linux x64 machine.
@@ -89,6 +91,7 @@ const BUDGET_BYTES: u64 = 2_000_000;
 const LINUX: Target = Target {
     triple: "",
     zig: "",
+    zig_cpu: None,
     machine: "",
     runner: Native,
     macos: None,
@@ -122,6 +125,7 @@ pub(crate) const TARGETS: &[Target] = &[
     Target {
         triple: "armv7-unknown-linux-musleabihf",
         zig: "arm-linux-musleabihf",
+        zig_cpu: Some("generic+v7a+vfp3-d32+thumb2-neon"),
         machine: "Raspberry Pi 2, 3, 4, Zero 2 (32-bit system)",
         runner: Qemu { architecture: "arm", cpu: "cortex-a7" },
         debian: Some("armhf"),
@@ -131,6 +135,7 @@ pub(crate) const TARGETS: &[Target] = &[
     Target {
         triple: "arm-unknown-linux-musleabihf",
         zig: "arm-linux-musleabihf",
+        zig_cpu: Some("generic+v6+strict_align+vfp2-d32"),
         machine: "Raspberry Pi 1, Zero, Zero W",
         runner: Qemu { architecture: "arm", cpu: "arm1176" },
         container: Some("linux/arm/v6"),
@@ -175,6 +180,7 @@ pub(crate) const TARGETS: &[Target] = &[
     Target {
         triple: "i686-unknown-linux-musl",
         zig: "x86-linux-musl",
+        zig_cpu: Some("pentium4"),
         machine: "Linux PC (32-bit Intel or AMD)",
         runner: Qemu { architecture: "i386", cpu: "qemu32" },
         ..LINUX
@@ -182,6 +188,7 @@ pub(crate) const TARGETS: &[Target] = &[
     Target {
         triple: "riscv64gc-unknown-linux-musl",
         zig: "riscv64-linux-musl",
+        zig_cpu: Some("generic_rv64+m+a+f+d+c"),
         machine: "RISC-V board (64-bit)",
         runner: Qemu { architecture: "riscv64", cpu: "sifive-u54" },
         ..LINUX
@@ -189,6 +196,7 @@ pub(crate) const TARGETS: &[Target] = &[
     Target {
         triple: "s390x-unknown-linux-musl",
         zig: "s390x-linux-musl",
+        zig_cpu: Some("z10-vector"),
         machine: "IBM Z (64-bit)",
         runner: Qemu { architecture: "s390x", cpu: "qemu" },
         // No small device; it is here since a big-endian machine finds bugs that no other does.

@@ -38,6 +38,8 @@ pub(super) fn prepare(build: &Build<'_>, triple: &str) -> Result<Job> {
     let mut rustflags = flags::common(build)?;
     rustflags.extend(inside(build)?);
     rustflags.extend(zig::linking(target, std));
+    // Else the C library would be compiled for a newer processor.
+    rustflags.extend(target.zig_cpu.map(|cpu| format!("-Clink-arg=-mcpu={cpu}")));
     let upper = triple.to_uppercase().replace('-', "_");
     let passed = "CARGO_ENCODED_RUSTFLAGS RELAY_AUDITABLE RELAY_ZIG_TARGET RUSTC_BOOTSTRAP";
     let mut command = Command::new("cross");
