@@ -89,12 +89,14 @@ fn difference(shipped: &Shipped, again: &Shipped) -> Option<String> {
         None
     } else if again.program.sum == shipped.program.sum {
         Some("DIFFERENT: the same program, packed differently".to_owned())
-    } else if again.made_with != shipped.made_with {
-        let MadeWith { compiler, builder, .. } = &shipped.made_with;
-        Some(format!("DIFFERENT: it was made with {compiler} and {builder}"))
     } else {
         let kept = project::shown(&stage().join(&again.archive.file));
-        Some(format!("DIFFERENT: compare {kept} with the published one"))
+        let MadeWith { compiler, builder, .. } = &shipped.made_with;
+        let others = match again.made_with == shipped.made_with {
+            true => String::new(),
+            false => format!(", which was made with {compiler} and {builder}"),
+        };
+        Some(format!("DIFFERENT: compare {kept} with the published one{others}"))
     }
 }
 
@@ -115,4 +117,26 @@ fn check_out(sh: &Shell, source: &Source, tree: &Path) -> Result<()> {
     fs::remove_file(packed)?;
     fs::rename(partial, tree)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::{Sum, tests::shipped};
+
+    #[test]
+    fn a_difference_says_what_to_compare_and_what_else_was_different() {
+        let mut published = shipped("s390x-unknown-linux-musl", b"one");
+        published.made_with.builder = "cargo-zigbuild==0.1".to_owned();
+        assert_eq!(difference(&published, &published), None);
+        let mut again = shipped("s390x-unknown-linux-musl", b"other");
+        again.made_with = published.made_with.clone();
+        assert!(difference(&published, &again).unwrap().contains("packed differently"));
+        again.program.sum = Sum::of("relay", b"another program");
+        let said = difference(&published, &again).unwrap();
+        assert!(said.contains(&again.archive.file) && !said.contains(&published.made_with.builder), "{said}");
+        again.made_with.builder = "another".to_owned();
+        let said = difference(&published, &again).unwrap();
+        assert!(said.contains(&again.archive.file) && said.contains(&published.made_with.builder), "{said}");
+    }
 }
