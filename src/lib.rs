@@ -7,7 +7,7 @@
 //! * [`lab`]: practice servers and clients, and the emulation of bad networks.
 //! * [`client`]: what the program's own clients share: sessions with a relay, the interactive client.
 //! * [`relay`]: the server. A frame's way: socket -> session -> [`wire`] -> route -> outbox -> socket.
-//! * [`wire`]: bytes <-> frames and control messages. No socket, no clock.
+//! * [`wire`]: bytes <-> frames and control messages; a part of the core crate, `crates/core`.
 //! * [`net`]: sockets: dialling, listening, options; every difference between platforms lives here.
 //!
 //! The wire protocol is `docs/protocol.md`.
@@ -18,4 +18,5 @@ pub mod lab;
 pub mod net;
 pub mod relay;
 pub mod tunnel;
-pub mod wire;
+
+pub use name_relay_core::wire;
