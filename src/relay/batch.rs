@@ -85,6 +85,7 @@ impl Batch {
     /// Finds the delivery for a name.
     pub(super) fn find(&self, name: &[u8]) -> Found {
         let mut slot = self.hash.hash_one(name) as usize % INDEX_SLOTS;
+        // Ends: at most half of the slots are taken, see `insert`.
         loop {
             let Some(at) = (self.index[slot] as usize).checked_sub(1) else { return Found::Vacant(slot) };
             if self.deliveries[at].peer.as_ref().is_some_and(|peer| peer.name().as_bytes() == name) {
@@ -100,6 +101,7 @@ impl Batch {
 
     /// Adds a delivery in its slot; the batch must not be full.
     pub(super) fn insert(&mut self, slot: usize, peer: Arc<Peer>) -> usize {
+        debug_assert!(!self.is_full() && self.index[slot] == 0, "a full batch is written out first");
         if self.used == self.deliveries.len() {
             self.deliveries.push(Delivery::default());
         }

@@ -65,7 +65,8 @@ pub(super) enum Admission {
 impl Outbox {
     /// Bytes that the socket has not yet accepted.
     pub(super) fn pending(&self) -> usize {
-        self.queue.len() + self.in_flight
+        let deferred = self.contention.as_ref().map_or(0, |contention| contention.deferred.len());
+        self.queue.len() + self.in_flight + deferred
     }
 
     /// To be called whenever what is pending has changed.

@@ -19,6 +19,9 @@ use crate::wire::{
     parse_header,
 };
 
+/// What is passed on at once of a message that is streamed, at least: with less, a small queue would cost a system call for every few bytes.
+const PIECE_BYTES: usize = 16 << 10;
+
 /// A message of which part has been handled.
 #[derive(Debug, Default)]
 pub(super) enum Unfinished {
@@ -78,8 +81,13 @@ impl Router<'_> {
             Err(stop) => stop,
         };
         self.report_lost();
-        self.batch.finish(self.sender, self.input, self.is_bulk, &self.shared.gather, self.now);
+        self.finish_batch();
         (at, stop)
+    }
+
+    /// Writes out what was collected. Targets found before are none any more.
+    fn finish_batch(&mut self) {
+        self.batch.finish(self.sender, self.input, self.is_bulk, &self.shared.gather, self.now);
     }
 
     /// Frames that start with a header, up to the first that leaves something unfinished.
@@ -142,10 +150,6 @@ impl Router<'_> {
                 },
             }
             *at = start + length;
-            if self.batch.is_full() {
-                self.batch.finish(self.sender, self.input, self.is_bulk, &self.shared.gather, self.now);
-                repeated = &[];
-            }
         }
     }
 
@@ -161,6 +165,10 @@ impl Router<'_> {
 
     /// The delivery for a name, looked up once a batch.
     fn resolve(&mut self, name: &[u8]) -> Target {
+        // Whatever a message needs, its recipient needs a place in the batch: also one of no bytes, which needs no room.
+        if self.batch.is_full() {
+            self.finish_batch();
+        }
         match self.batch.find(name) {
             Found::Delivery(at) => Target::Delivery(at),
             Found::Vacant(_) if name.is_empty() && self.sender.framing() == Framing::Session => Target::Relay,
@@ -250,38 +258,49 @@ impl Router<'_> {
         }
     }
 
-    /// Passes a piece of a raw message on to the recipient that is held for it.
-    fn stream(&mut self, at: &mut usize, to: Arc<Peer>, left: u64) -> Result<(), Stop> {
-        let delivery = match self.batch.find(to.name().as_bytes()) {
-            Found::Delivery(delivery) => delivery,
-            Found::Vacant(slot) => self.batch.insert(slot, Arc::clone(&to)),
-        };
-        let here = (self.input.len() - *at).min(usize::try_from(left).unwrap_or(usize::MAX));
-        if here > 0 && self.batch.get(delivery).room() == 0 {
-            if let Err(stop) = self.room(delivery, &to, 1, false) {
+    /// Passes on what has arrived of a raw message to the recipient that is held for it, piece by piece as there is room.
+    fn stream(&mut self, at: &mut usize, to: Arc<Peer>, mut left: u64) -> Result<(), Stop> {
+        loop {
+            if self.batch.is_full() {
+                self.finish_batch();
+            }
+            let delivery = match self.batch.find(to.name().as_bytes()) {
+                Found::Delivery(delivery) => delivery,
+                Found::Vacant(slot) => self.batch.insert(slot, Arc::clone(&to)),
+            };
+            let here = (self.input.len() - *at).min(usize::try_from(left).unwrap_or(usize::MAX));
+            if here > 0 && self.batch.get(delivery).room() == 0 {
+                // What fits into a queue of any size when nothing waits in it, so that a small queue costs no write for each byte.
+                if let Err(stop) = self.room(delivery, &to, here.min(PIECE_BYTES), false) {
+                    *self.unfinished = Unfinished::Streamed { to, left };
+                    return Err(stop);
+                }
+                if self.batch.get(delivery).room() == 0 {
+                    // The recipient is gone; nobody else may get the rest of its message.
+                    self.finish_batch();
+                    self.discard(at, left);
+                    return if matches!(self.unfinished, Unfinished::None) {
+                        Ok(())
+                    } else {
+                        Err(Stop::Incomplete { missing: 0 })
+                    };
+                }
+            }
+            let delivery = self.batch.get(delivery);
+            let piece = here.min(delivery.room());
+            delivery.add(self.input, *at, *at + piece);
+            *at += piece;
+            left -= piece as u64;
+            if left == 0 {
+                delivery.end_hold();
+                return Ok(());
+            }
+            if piece == here {
                 *self.unfinished = Unfinished::Streamed { to, left };
-                return Err(stop);
+                return Err(Stop::Incomplete { missing: 0 });
             }
-            if self.batch.get(delivery).room() == 0 {
-                // The recipient is gone; nobody else may get the rest of its message.
-                self.batch.finish(self.sender, self.input, self.is_bulk, &self.shared.gather, self.now);
-                *self.unfinished = Unfinished::Discarded { left };
-                return self.go_on(at);
-            }
+            // What did not fit is tried again when this piece has been written.
         }
-        let piece = here.min(self.batch.get(delivery).room());
-        let delivery = self.batch.get(delivery);
-        delivery.add(self.input, *at, *at + piece);
-        *at += piece;
-        let left = left - piece as u64;
-        if left == 0 {
-            delivery.end_hold();
-            return Ok(());
-        }
-        let blocked = piece < here;
-        *self.unfinished = Unfinished::Streamed { to: Arc::clone(&to), left };
-        // What did not fit is tried again when this piece has been written.
-        if blocked { self.go_on(at) } else { Err(Stop::Incomplete { missing: 0 }) }
     }
 
     /// A message over the limit: version 2 is told and goes on, version 1 cannot be told.
@@ -310,7 +329,7 @@ impl Router<'_> {
                 // The pong says that everything before it was routed, so the notices about that come first, and so does what was
                 // collected for others: whoever has heard the pong may have a recipient leave.
                 self.report_lost();
-                self.batch.finish(self.sender, self.input, self.is_bulk, &self.shared.gather, self.now);
+                self.finish_batch();
                 self.tell(&FromRelay::Pong(number));
             }
             Ok(Some(FromClient::Unpark(_)) | None) => {

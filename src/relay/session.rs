@@ -7,7 +7,7 @@ use std::{
     cell::RefCell,
     future::poll_fn,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
 };
 
@@ -15,6 +15,7 @@ use tokio::{
     io::{AsyncRead, ReadBuf},
     net::tcp::OwnedReadHalf,
 };
+use tracing::debug;
 
 use super::{
     Shared,
@@ -22,6 +23,7 @@ use super::{
     carry::Carry,
     ending::Ending,
     lost::Lost,
+    outbox::Admission,
     peer::{Framing, Haste, Peer, Written},
     route::{Router, Stop, Unfinished},
 };
@@ -263,9 +265,21 @@ impl Session {
         let Ok(Some(header)) = parse_header(carry) else { return };
         let Some(recipient) = self.shared.registry.get(&carry[..header.name_bytes]) else { return };
         let part = &carry[header.header_bytes..];
-        if recipient.framing() == Framing::Raw && !part.is_empty() {
-            let slices = &mut [std::io::IoSlice::new(part)];
-            recipient.deliver(&self.peer, slices, Haste::Now, false, self.shared.clock.now());
+        if recipient.framing() != Framing::Raw || part.is_empty() {
+            return;
+        }
+        // As for every message: only what there is room for. Nobody waits on behalf of a client that has left.
+        match recipient.admit(&self.peer, part.len(), false) {
+            Admission::Room(_) => {
+                let slices = &mut [std::io::IoSlice::new(part)];
+                recipient.deliver(&self.peer, slices, Haste::Now, false, self.shared.clock.now());
+            }
+            Admission::Wait => {
+                recipient.forget(&self.peer);
+                self.shared.counters.undeliverable.fetch_add(1, Relaxed);
+                debug!(from = %self.peer.name(), to = %recipient.name(), "no room for the part of a message");
+            }
+            Admission::Closed => {}
         }
     }
 

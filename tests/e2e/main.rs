@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
 mod access;
+mod bounds;
 mod clients;
 mod clients_connect;
 mod clients_held;
