@@ -54,7 +54,7 @@ impl Cli {
     /// # Errors
     /// A [`Failure`]: one sentence for the person and the exit code.
     pub fn run(self) -> Result<(), Failure> {
-        match self.command {
+        let result = match self.command {
             Command::Serve(command) => command.run(),
             Command::Connect(command) => command.run(),
             Command::Send(command) => command.run(),
@@ -64,6 +64,8 @@ impl Cli {
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
             Command::Lab(command) => command.run(),
-        }
+        };
+        log::flush();
+        result
     }
 }

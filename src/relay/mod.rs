@@ -15,6 +15,7 @@ mod counters;
 mod ending;
 mod gather;
 mod handshake;
+mod log_limit;
 mod lost;
 mod outbox;
 mod peer;
@@ -53,6 +54,7 @@ use self::{
     counters::Counters,
     ending::Ending,
     gather::Gather,
+    log_limit::LogLimit,
     peer::Peer,
     registry::Registry,
     room::Room,
@@ -90,6 +92,8 @@ struct Shared {
     live: AtomicUsize,
     /// The same by address, and who is turned away.
     admissions: Admissions,
+    /// Lines about connections that are not let in.
+    refusal_log: LogLimit,
     /// The last of them has ended.
     none_live: Notify,
 }
@@ -129,6 +133,7 @@ impl Relay {
             stopping: AtomicBool::new(false),
             live: AtomicUsize::new(0),
             admissions: Admissions::default(),
+            refusal_log: LogLimit::default(),
             none_live: Notify::new(),
         };
         Ok(Self { shared: Arc::new(shared), listeners })

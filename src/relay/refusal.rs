@@ -1,6 +1,11 @@
 //! Why a connection is not let in, and how it is told.
 
-use std::{fmt, io, net::SocketAddr, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
 
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use tracing::{debug, warn};
@@ -70,7 +75,9 @@ pub(super) async fn refuse(
         debug!(%address, %error, "left before registering");
         return;
     }
-    warn!(%address, reason = %refusal, "refused");
+    if shared.refusal_log.allows(Instant::now()) {
+        warn!(%address, reason = %refusal, "refused");
+    }
     if let (Some(mut stream), true) = (stream, speaks_version_2) {
         let mut answer = Vec::new();
         let message = refusal.to_string();

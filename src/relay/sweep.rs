@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::time::{MissedTickBehavior, interval};
+use tracing::warn;
 
 use super::{Shared, clock::Tick, ending::Ending, peer::Peer};
 
@@ -44,6 +45,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
         if tidied.elapsed() >= TIDY_INTERVAL {
             tidied = Instant::now();
             shared.admissions.tidy(tidied);
+            let others = shared.refusal_log.take_left_out();
+            if others > 0 {
+                warn!(others, "refused; there were too many to name each");
+            }
         }
         shared.registry.for_each(|peer| check(peer, now, &limits));
     }

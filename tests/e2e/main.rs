@@ -28,6 +28,7 @@ mod lab_servers;
 #[cfg(unix)]
 mod lab_terminal;
 mod limits;
+mod log_stalled;
 mod operations;
 mod options;
 mod overload;

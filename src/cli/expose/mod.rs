@@ -3,12 +3,7 @@
 mod file;
 mod words;
 
-use std::{
-    io::{Write, stdout},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, FromArgMatches, builder::RangedU64ValueParser};
 use tokio::task::JoinSet;
@@ -17,7 +12,7 @@ use self::words::PortArg;
 use super::{
     Failure,
     config::merge,
-    log::LogArgs,
+    log::{LogArgs, say},
     relay_args::{ConnectArgs, sentence},
     runtime::{self, no_signals},
     secrets::CredentialArgs,
@@ -140,6 +135,5 @@ fn announce(relay: &Target, service: &Service, port: Option<u16>) {
         let public = Target::new(relay.host(), port);
         line = format!("{address} is reached at {public} and with: relay forward {name} --relay {relay}");
     }
-    // Whoever closed standard output does not want to know.
-    let _ = stdout().write_all(format!("{line}\n").as_bytes()).and_then(|()| stdout().flush());
+    say(&line);
 }

@@ -20,7 +20,7 @@ use clap::{Args, ValueEnum};
 use self::settings::Settings;
 use super::{
     Failure,
-    log::{LogArgs, LogFormat},
+    log::{LogArgs, LogFormat, say},
     runtime::{self, aside},
     values::{Span, listen_address, port_range},
 };
@@ -274,8 +274,7 @@ fn announce(address: SocketAddr, format: LogFormat) {
                 .to_string()
         }
     };
-    // Whoever closed standard output does not want to know.
-    let _ = stdout().write_all(format!("{line}\n").as_bytes());
+    say(&line);
 }
 
 /// An address that other machines can use: of `0.0.0.0`, the one this machine has on the network that leads outside.

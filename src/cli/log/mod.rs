@@ -1,8 +1,11 @@
 //! Logging options shared by every command that logs. Logs go to standard error, so that standard output stays for results.
 
+mod lines;
+
 use std::{
-    io::IsTerminal,
-    sync::{PoisonError, RwLock},
+    io::{IsTerminal, stderr, stdout},
+    sync::{OnceLock, PoisonError, RwLock},
+    time::Duration,
 };
 
 use clap::{Args, ValueEnum};
@@ -12,6 +15,8 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt},
     util::SubscriberInitExt,
 };
+
+use self::lines::Lines;
 
 /// How and how much to log.
 #[derive(Debug, Clone, Args)]
@@ -60,9 +65,9 @@ impl LogArgs {
     pub(crate) fn install(&self) {
         self.set_level();
         let lines = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
+            .with_writer(LogWriter::new)
             .with_target(false)
-            .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+            .with_ansi(stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
         let registry = tracing_subscriber::registry().with(Level);
         match self.log_format {
             LogFormat::Human => registry.with(lines).init(),
@@ -78,5 +83,66 @@ impl LogArgs {
 
     pub(crate) fn format(&self) -> LogFormat {
         self.log_format
+    }
+}
+
+/// How long the end of the program waits for a reader of its last lines.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Lines for standard error, once there are any. None if the system gave no thread: then lines are written by whoever has them.
+static LOG: OnceLock<Option<Lines>> = OnceLock::new();
+
+/// Lines for standard output of a program that goes on running.
+static OUTPUT: OnceLock<Option<Lines>> = OnceLock::new();
+
+/// Where the subscriber writes.
+enum LogWriter {
+    Lines(Lines),
+    Direct(std::io::Stderr),
+}
+
+impl LogWriter {
+    fn new() -> Self {
+        let lines = LOG.get_or_init(|| {
+            let report =
+                |dropped| tracing::warn!(dropped, "log lines were dropped because nobody read the log");
+            Lines::new(stderr(), report).ok()
+        });
+        lines.clone().map_or_else(|| Self::Direct(stderr()), Self::Lines)
+    }
+}
+
+impl std::io::Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Lines(lines) => lines.write(line),
+            Self::Direct(output) => output.write(line),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Lines(_) => Ok(()),
+            Self::Direct(output) => output.flush(),
+        }
+    }
+}
+
+/// Writes a line to standard output for a program that goes on running: it does not wait for whoever reads it. Whoever closed standard output
+/// does not want to know.
+pub(super) fn say(line: &str) {
+    let line = format!("{line}\n");
+    match OUTPUT.get_or_init(|| Lines::new(stdout(), |_| {}).ok()) {
+        Some(lines) => lines.push(line.as_bytes()),
+        None => {
+            let _ = std::io::Write::write_all(&mut stdout(), line.as_bytes());
+        }
+    }
+}
+
+/// Waits a moment until what was logged and said is written. To be called at the end of the program.
+pub(super) fn flush() {
+    for lines in [&LOG, &OUTPUT].into_iter().filter_map(|lines| lines.get()?.as_ref()) {
+        lines.flush(FLUSH_TIMEOUT);
     }
 }
