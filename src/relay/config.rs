@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use name_relay_core::driver::RouteLimits;
+
 use super::services::PublicPorts;
 use crate::net::{Keepalive, SocketOptions};
 
@@ -64,6 +66,16 @@ impl Config {
     /// What is set on every accepted connection. Never the system's own user timeout: see [`answers`](crate::net::answers).
     pub(super) fn socket(&self) -> SocketOptions {
         SocketOptions { keepalive: self.keepalive, user_timeout: None }
+    }
+
+    /// The numbers that routing goes by.
+    pub(super) fn route_limits(&self) -> RouteLimits {
+        RouteLimits { message_bytes_max: self.message_bytes_max, stream_bytes_min: self.stream_bytes_min }
+    }
+
+    /// Bytes that have to come in the time of `rate_grace`.
+    pub(super) fn grace_bytes_min(&self) -> u64 {
+        (self.rate_bytes_min as f64 * self.rate_grace.as_secs_f64()) as u64
     }
 
     /// How long a client may be silent, in milliseconds, as version 2 tells it.

@@ -2,14 +2,18 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use name_relay_core::{
+    close::CloseReason,
+    driver::{Driver, Framing},
+    outbox::Outbox,
+};
 use tokio::{net::TcpStream, time::timeout};
 use tracing::{info, warn};
 
 use super::{
     Live, Shared,
-    ending::Ending,
     handshake::{Greeted, Request, greet},
-    peer::{Framing, Holder, Peer},
+    peer::{Holder, Peer, PeerRef},
     refusal::discard_until_end,
     register::register,
     services::{self, Exposer, Visitor},
@@ -27,7 +31,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: Socke
     let peer = session.peer();
     info!(name = %peer.name(), %address, token = peer.identity().token(), "joined");
     if shared.is_stopping() {
-        session.peer().end(Ending::Shutdown);
+        session.peer().end(CloseReason::Shutdown);
     }
     let ending = session.run().await;
     Box::pin(leave(&shared, session, ending)).await;
@@ -62,7 +66,7 @@ async fn enter(
     None
 }
 
-async fn leave(shared: &Shared, session: Session, ending: Ending) {
+async fn leave(shared: &Shared, session: Session, ending: CloseReason) {
     let (peer, reader) = session.into_parts();
     shared.registry.remove(&peer);
     let (name, address) = (peer.name(), peer.address());
@@ -72,8 +76,8 @@ async fn leave(shared: &Shared, session: Session, ending: Ending) {
         info!(%name, %address, reason = %ending, "left");
     }
     // Closing while the client still sends would reset the connection, and take with it what the system has not yet delivered.
-    let awaits_end = (ending == Ending::Shutdown && peer.pending() > 0) | tell(&peer, ending);
-    if awaits_end || matches!(ending, Ending::Finished | Ending::Shutdown) {
+    let awaits_end = (ending == CloseReason::Shutdown && peer.pending() > 0) | tell(&peer, ending);
+    if awaits_end || matches!(ending, CloseReason::Finished | CloseReason::Shutdown) {
         let farewell = async {
             write_all(shared, &peer).await?;
             if awaits_end {
@@ -85,26 +89,27 @@ async fn leave(shared: &Shared, session: Session, ending: Ending) {
         // Whatever happens, the connection ends here.
         let _ = timeout(shared.config.drain_timeout, farewell).await;
     }
-    peer.close();
+    let todo = peer.visit(Outbox::close);
+    shared.act(&peer, todo);
     // Other sessions may still have the peer in their hands; the client is to see the end now.
     let _ = socket2::SockRef::from(peer.stream()).shutdown(std::net::Shutdown::Both);
 }
 
 /// Queues the last control frame for a version 2 client, if there is one.
-fn tell(peer: &Peer, ending: Ending) -> bool {
+fn tell(peer: &Peer, ending: CloseReason) -> bool {
     if peer.framing() != Framing::Session {
         return false;
     }
     let Some(message) = closing(ending) else { return false };
     let mut bytes = Vec::new();
     encode_control(&mut bytes, &message);
-    peer.append(&bytes);
+    peer.visit(|outbox| outbox.append(&bytes));
     true
 }
 
 /// The last control frame of a version 2 connection, if there is something to say.
-pub(super) fn closing(ending: Ending) -> Option<FromRelay> {
-    if ending == Ending::Shutdown {
+pub(super) fn closing(ending: CloseReason) -> Option<FromRelay> {
+    if ending == CloseReason::Shutdown {
         let reason = "shutdown".to_owned();
         return Some(FromRelay::Closing(Closing { reason, retry_ms: RETRY_MS }));
     }
@@ -112,11 +117,12 @@ pub(super) fn closing(ending: Ending) -> Option<FromRelay> {
     Some(FromRelay::Error(ErrorNotice { code, message: ending.to_string() }))
 }
 
-async fn write_all(shared: &Shared, peer: &Peer) -> std::io::Result<()> {
+async fn write_all(shared: &Shared, peer: &PeerRef) -> std::io::Result<()> {
     while peer.pending() > 0 {
         peer.stream().writable().await?;
-        // Nobody adds to it any more, so nothing in it waits for company.
-        peer.write_queue(shared.clock.now())?;
+        // Nobody adds to it any more, so nothing in it waits for company. What is to be done is done here.
+        let _to_be_written = peer.visit(Outbox::stop_batching);
+        peer.write_queue(shared)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tracing::info;
 
-use super::ending::Ending;
+use name_relay_core::close::CloseReason;
 
 /// Totals since the relay started.
 #[derive(Debug, Default)]
@@ -31,17 +31,19 @@ pub(super) struct Counters {
 
 impl Counters {
     /// Counts the end of a client, if it was the client's fault.
-    pub(super) fn count(&self, ending: Ending) {
+    pub(super) fn count(&self, ending: CloseReason) {
         let counter = match ending {
-            Ending::Finished
-            | Ending::Disconnected
-            | Ending::Shutdown
-            | Ending::Replaced
-            | Ending::Revoked => return,
-            Ending::Idle => &self.idle,
-            Ending::SlowConsumer => &self.slow_consumers,
-            Ending::TooSlow => &self.slow_senders,
-            Ending::BadHeader(_) | Ending::BadControl | Ending::TooLarge(_) => &self.protocol_errors,
+            CloseReason::Finished
+            | CloseReason::Disconnected
+            | CloseReason::Shutdown
+            | CloseReason::Replaced
+            | CloseReason::Revoked => return,
+            CloseReason::Idle => &self.idle,
+            CloseReason::SlowConsumer => &self.slow_consumers,
+            CloseReason::TooSlow | CloseReason::Starved => &self.slow_senders,
+            CloseReason::BadHeader(_) | CloseReason::BadControl | CloseReason::TooLarge(_) => {
+                &self.protocol_errors
+            }
         };
         counter.fetch_add(1, Relaxed);
     }

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
+use name_relay_core::driver::Framing;
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
@@ -10,7 +11,6 @@ use tokio::{
 use super::{
     Shared, auth,
     config::Delivery,
-    peer::Framing,
     policy::Identity,
     refusal::{Refusal, refuse},
     services::Expose,

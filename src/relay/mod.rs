@@ -1,31 +1,19 @@
 //! The server: names to connections, and bytes from one to the other.
 //!
-//! A frame's way is a straight line: socket -> [`session`] (read into the worker's buffer) -> wire (header) -> [`route`] (which
-//! recipient) -> [`batch`] (collected) -> [`peer`] and its [`outbox`] (written through, or queued) -> socket.
+//! A frame's way is a straight line: socket -> [`session`] (read into the worker's buffer) -> the core crate (which decides what goes where)
+//! -> [`peer`] (written through, or queued) -> socket.
 
 mod accept;
-mod admission;
 mod auth;
-mod batch;
-mod carry;
-mod clock;
 mod config;
 mod connection;
 mod counters;
-mod ending;
 mod gather;
 mod handshake;
-mod log_limit;
-mod lost;
-mod outbox;
 mod peer;
-mod policy;
-mod queue;
 mod refusal;
 mod register;
 mod registry;
-mod room;
-mod route;
 mod services;
 mod session;
 mod spin;
@@ -45,19 +33,23 @@ use tokio::{net::TcpListener, runtime::Handle, sync::Notify, task::JoinSet, time
 use tracing::{info, warn};
 
 pub use config::{Config, Delivery};
+use name_relay_core::{
+    admission::{self, Admissions, Excess},
+    budget::Budget,
+    clock::Clock,
+    close::CloseReason,
+    log_limit::LogLimit,
+    policy,
+    session::InputLimits,
+};
 pub use policy::{Action, AddressRange, BadRange, Identity, Limits, Policy, PolicyError, Rule};
 pub use services::PublicPorts;
 
 use self::{
-    admission::{Admissions, Excess},
-    clock::Clock,
     counters::Counters,
-    ending::Ending,
     gather::Gather,
-    log_limit::LogLimit,
     peer::Peer,
     registry::Registry,
-    room::Room,
     services::{Service, Services},
     spin::Spin,
 };
@@ -65,6 +57,9 @@ use crate::net::{ListenError, Streams, StreamsConfig, bind};
 
 /// Beyond the time for draining, what the farewells themselves may take.
 const STOP_MARGIN: Duration = Duration::from_secs(1);
+
+/// Bytes of a client's input that may be kept in any case, until they can be routed: what is read of a slow sender at once.
+const INPUT_BYTES: usize = 64 << 10;
 
 /// A relay that listens but does not serve yet.
 #[derive(Debug)]
@@ -85,7 +80,9 @@ struct Shared {
     clock: Clock,
     counters: Counters,
     gather: Gather,
-    room: Arc<Room>,
+    /// What may wait in all queues.
+    budget: Arc<Budget>,
+    input_limits: InputLimits,
     spin: Spin,
     stopping: AtomicBool,
     /// Connections with a task, registered or not.
@@ -113,7 +110,13 @@ impl Relay {
             config.user_timeout.unwrap_or(Duration::MAX),
         ]);
         let spin = Spin::new(config.spin);
-        let room = Arc::new(Room::new(config.queue_bytes, config.queue_extra_bytes));
+        let budget = Arc::new(Budget::new(config.queue_bytes, config.queue_extra_bytes));
+        let input_limits = InputLimits {
+            share: INPUT_BYTES,
+            rate_bytes_min: config.grace_bytes_min(),
+            grace: clock.ticks(config.rate_grace),
+            wait_max: clock.ticks(config.idle_timeout),
+        };
         let streams = Streams::new(StreamsConfig {
             threads: Handle::current().metrics().num_workers(),
             unanswered_max: config.user_timeout,
@@ -128,7 +131,8 @@ impl Relay {
             clock,
             counters: Counters::default(),
             gather: Gather::default(),
-            room,
+            budget,
+            input_limits,
             spin,
             stopping: AtomicBool::new(false),
             live: AtomicUsize::new(0),
@@ -163,7 +167,7 @@ impl Relay {
         // These two are needed until the last byte is written.
         let gather = tokio::spawn({
             let shared = Arc::clone(&shared);
-            async move { shared.gather.run().await }
+            async move { shared.gather.run(&*shared).await }
         });
         let spin = tokio::spawn({
             let shared = Arc::clone(&shared);
@@ -175,8 +179,8 @@ impl Relay {
         shared.stopping.store(true, Ordering::SeqCst);
         // The listeners are closed with the tasks; the clock and the deadlines are no longer needed.
         service.shutdown().await;
-        shared.registry.for_each(|peer| peer.end(Ending::Shutdown));
-        shared.services.for_each(|service| service.end(Ending::Shutdown));
+        shared.registry.for_each(|peer| peer.end(CloseReason::Shutdown));
+        shared.services.for_each(|service| service.end(CloseReason::Shutdown));
         if timeout(shared.config.drain_timeout + STOP_MARGIN, shared.all_ended()).await.is_err() {
             warn!(connections = shared.live.load(Ordering::Relaxed), "stopped without waiting any longer");
         }
@@ -208,7 +212,7 @@ impl Shared {
         let exposer = service.exposer();
         let may = policy.may(&exposer.identity, Action::Expose, service.name().as_bytes());
         if !may || !policy.admits(exposer.address.ip()) {
-            service.end(Ending::Revoked);
+            service.end(CloseReason::Revoked);
         }
     }
 
@@ -216,7 +220,7 @@ impl Shared {
     fn check(&self, peer: &Peer, policy: &Policy) {
         let may = policy.may(peer.identity(), Action::Register, peer.name().as_bytes());
         if !may || !policy.admits(peer.address().ip()) {
-            peer.end(Ending::Revoked);
+            peer.end(CloseReason::Revoked);
         }
     }
 
@@ -234,7 +238,9 @@ impl Shared {
         self.try_admit(address.ip())
             .inspect_err(|excess| {
                 self.counters.refused.fetch_add(1, Ordering::Relaxed);
-                self.admissions.turn_away(address, *excess);
+                if self.admissions.turn_away(*excess) {
+                    warn!(%address, reason = %excess, "turned away");
+                }
             })
             .ok()
     }

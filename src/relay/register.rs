@@ -6,12 +6,12 @@ use std::{
     task::Poll,
 };
 
+use name_relay_core::{close::CloseReason, driver::Framing, registry::Claim};
 use tokio::net::TcpStream;
 
 use super::{
     Shared,
-    ending::Ending,
-    peer::{Framing, Holder, Peer},
+    peer::{Holder, PeerRef},
     policy::Action,
     refusal::{Refusal, refuse},
     session::Session,
@@ -36,7 +36,7 @@ pub(super) async fn register(
     let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     let (reader, writer) = stream.into_split();
     let config = &shared.config;
-    let peer = Arc::new(Peer::new(holder, writer, waker, Arc::clone(&shared.room), shared.clock.now()));
+    let peer = PeerRef::new(holder, writer, waker, Arc::clone(&shared.budget), shared.clock.now());
     if framing == Framing::Session {
         let mut answer = Vec::new();
         encode_control(
@@ -49,11 +49,11 @@ pub(super) async fn register(
             },
         );
         // Queued before anyone can find the name, so that no message comes before it.
-        peer.append(&answer);
+        peer.visit(|outbox| outbox.append(&answer));
     }
-    if let Ok(earlier) = shared.registry.insert(&peer) {
+    if let Ok(earlier) = shared.registry.insert(&peer, Claim::TakeOver, || false) {
         if let Some(earlier) = earlier {
-            earlier.end(Ending::Replaced);
+            earlier.end(CloseReason::Replaced);
         }
         // A policy that came since it was asked has already looked at everybody it found.
         shared.check(&peer, &shared.policy());
@@ -62,7 +62,7 @@ pub(super) async fn register(
     }
     let taken = Refusal::Taken(peer.name().clone());
     // Nobody else ever had the peer, so there is always a stream to refuse on.
-    let stream = Arc::into_inner(peer).and_then(|peer| peer.into_stream().reunite(reader).ok());
+    let stream = peer.into_stream().and_then(|writer| writer.reunite(reader).ok());
     refuse(shared, taken, stream, address, framing == Framing::Session).await;
     None
 }

@@ -136,6 +136,10 @@ fn workers_are_threads() {
     for workers in [1, 5] {
         let relay = Relay::with(&["--workers", &workers.to_string()]);
         let _client = relay.client("client");
-        assert_eq!(linux::threads(relay.process.id()), workers + 1, "and the first thread");
+        assert_eq!(
+            linux::threads(relay.process.id()),
+            workers + 2,
+            "and the first thread, and that of the log"
+        );
     }
 }

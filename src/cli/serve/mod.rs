@@ -20,7 +20,7 @@ use clap::{Args, ValueEnum};
 use self::settings::Settings;
 use super::{
     Failure,
-    log::{LogArgs, LogFormat, say},
+    log::{LogArgs, LogFormat},
     runtime::{self, aside},
     values::{Span, listen_address, port_range},
 };
@@ -274,7 +274,8 @@ fn announce(address: SocketAddr, format: LogFormat) {
                 .to_string()
         }
     };
-    say(&line);
+    // Whoever closed standard output does not want to know.
+    let _ = stdout().write_all(format!("{line}\n").as_bytes());
 }
 
 /// An address that other machines can use: of `0.0.0.0`, the one this machine has on the network that leads outside.

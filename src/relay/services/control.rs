@@ -13,9 +13,8 @@ use tracing::{info, warn};
 use super::{Exposer, Service, key::Key, public_port, service::Admitted};
 use crate::{
     relay::{
-        Action, Shared,
+        Action, CloseReason, Shared,
         connection::closing,
-        ending::Ending,
         refusal::{Refusal, discard_until_end, refuse},
     },
     wire::{
@@ -53,7 +52,7 @@ pub(in crate::relay) async fn expose(
     info!(service = %service.name(), %address, port, token = service.exposer().identity.token(), "exposed");
     shared.counters.exposed.fetch_add(1, Relaxed);
     if shared.is_stopping() {
-        service.end(Ending::Shutdown);
+        service.end(CloseReason::Shutdown);
     }
     let mut accepting = JoinSet::new();
     if let Some(listener) = listener {
@@ -94,7 +93,7 @@ async fn establish(
     let service = Arc::new(Service::new(wanted.name.clone(), exposer, key, streams_max));
     let earlier = shared.services.insert(&service).map_err(|_| Refusal::Taken(wanted.name.clone()))?;
     if let Some(earlier) = earlier {
-        earlier.end(Ending::Replaced);
+        earlier.end(CloseReason::Replaced);
         if wanted.port.is_some() {
             // Its control session may be in the middle of writing to a connection that is lost.
             let _ = timeout(shared.config.write_timeout, earlier.released()).await;
@@ -132,7 +131,7 @@ struct Control<'a> {
 enum Never {}
 
 impl Control<'_> {
-    async fn run(&mut self, port: Option<u16>, received: &[u8]) -> Result<Never, Ending> {
+    async fn run(&mut self, port: Option<u16>, received: &[u8]) -> Result<Never, CloseReason> {
         let exposed = Exposed {
             hello: PROTOCOL_VERSION,
             exposed: String::from_utf8_lossy(self.service.name().as_bytes()).into_owned(),
@@ -164,7 +163,7 @@ impl Control<'_> {
                 () = self.service.changed() => {}
                 () = sleep_until(next) => {
                     if Instant::now() >= silent_until {
-                        return Err(Ending::Idle);
+                        return Err(CloseReason::Idle);
                     }
                     self.turn_away_late();
                 }
@@ -173,7 +172,7 @@ impl Control<'_> {
     }
 
     /// Asks for as many connections as visitors wait, once for each.
-    async fn ask(&mut self, waiting: usize) -> Result<(), Ending> {
+    async fn ask(&mut self, waiting: usize) -> Result<(), CloseReason> {
         if waiting > self.asked {
             let mut frame = Vec::new();
             encode_control(&mut frame, &FromRelay::Wanted(u32::try_from(waiting).unwrap_or(u32::MAX)));
@@ -184,10 +183,10 @@ impl Control<'_> {
     }
 
     /// Whether anything came.
-    fn receive(&mut self) -> Result<bool, Ending> {
+    fn receive(&mut self) -> Result<bool, CloseReason> {
         let mut buffer = [0; READ_BYTES];
         match self.stream.try_read(&mut buffer) {
-            Ok(0) => Err(Ending::Finished),
+            Ok(0) => Err(CloseReason::Finished),
             Ok(n) => {
                 self.decoder.feed(&buffer[..n]);
                 Ok(true)
@@ -197,10 +196,10 @@ impl Control<'_> {
         }
     }
 
-    async fn obey(&mut self) -> Result<(), Ending> {
-        while let Some(frame) = self.decoder.next_frame().map_err(|_| Ending::BadControl)? {
+    async fn obey(&mut self) -> Result<(), CloseReason> {
+        while let Some(frame) = self.decoder.next_frame().map_err(|_| CloseReason::BadControl)? {
             if !frame.sender.is_empty() {
-                return Err(Ending::BadControl);
+                return Err(CloseReason::BadControl);
             }
             let answer = match FromClient::parse(&frame.payload) {
                 Ok(Some(FromClient::Ping(number))) => FromRelay::Pong(number),
@@ -212,7 +211,7 @@ impl Control<'_> {
                     code: ErrorCode::UnknownVerb,
                     message: "this relay does not know the verb; the session goes on".to_owned(),
                 }),
-                Err(_) => return Err(Ending::BadControl),
+                Err(_) => return Err(CloseReason::BadControl),
             };
             let mut bytes = Vec::new();
             encode_control(&mut bytes, &answer);
@@ -229,15 +228,15 @@ impl Control<'_> {
     }
 
     /// Writes a few bytes; an exposer that does not read them is gone.
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), Ending> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
         match timeout(self.shared.config.write_timeout, self.stream.write_all(bytes)).await {
             Ok(written) => Ok(written?),
-            Err(_) => Err(Ending::SlowConsumer),
+            Err(_) => Err(CloseReason::SlowConsumer),
         }
     }
 
     /// Says why the session ends, where there is somebody to hear it.
-    async fn farewell(mut self, ending: Ending) -> std::io::Result<()> {
+    async fn farewell(mut self, ending: CloseReason) -> std::io::Result<()> {
         let Some(message) = closing(ending) else { return Ok(()) };
         let mut bytes = Vec::new();
         encode_control(&mut bytes, &message);

@@ -25,8 +25,8 @@ pub(super) use self::{
     service::{Exposer, Service},
     visitor::{Visitor, open},
 };
-use super::registry::Taken;
 use crate::wire::Name;
+use name_relay_core::registry::Denied;
 
 /// Who exposes which name. Looked at once a stream, never for its bytes.
 #[derive(Debug, Default)]
@@ -38,9 +38,11 @@ pub(super) struct Services {
 impl Services {
     /// Registers the service under its name. One of the same owner makes way in the same moment and is given back, to be ended; any other
     /// keeps the name.
-    fn insert(&self, service: &Arc<Service>) -> Result<Option<Arc<Service>>, Taken> {
+    fn insert(&self, service: &Arc<Service>) -> Result<Option<Arc<Service>>, Denied> {
         match self.lock().entry(service.name().clone()) {
-            Entry::Occupied(entry) if !entry.get().exposer().is_owner_of(service.exposer()) => Err(Taken),
+            Entry::Occupied(entry) if !entry.get().exposer().is_owner_of(service.exposer()) => {
+                Err(Denied::Taken)
+            }
             Entry::Occupied(mut entry) => Ok(Some(entry.insert(Arc::clone(service)))),
             Entry::Vacant(entry) => {
                 entry.insert(Arc::clone(service));

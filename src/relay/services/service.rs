@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{key::Key, visitor::Visitor};
 use crate::{
-    relay::{Identity, ending::Ending, refusal::Refusal},
+    relay::{CloseReason, Identity, refusal::Refusal},
     wire::{Name, OwnerKey},
 };
 
@@ -61,7 +61,7 @@ struct State {
     /// First come, first served.
     waiting: VecDeque<Waiting>,
     /// Why the control session is to end, when somebody else decided so.
-    ending: Option<Ending>,
+    ending: Option<CloseReason>,
     closed: bool,
 }
 
@@ -228,12 +228,12 @@ impl Service {
     }
 
     /// Asks the control session to end; the first reason stands.
-    pub(in crate::relay) fn end(&self, ending: Ending) {
+    pub(in crate::relay) fn end(&self, ending: CloseReason) {
         self.lock().ending.get_or_insert(ending);
         self.changed.notify_one();
     }
 
-    pub(super) fn ending(&self) -> Option<Ending> {
+    pub(super) fn ending(&self) -> Option<CloseReason> {
         self.lock().ending
     }
 

@@ -20,7 +20,7 @@ static POOL: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 /// A first-in-first-out queue of bytes.
 #[derive(Debug, Default)]
-pub(super) struct ByteQueue {
+pub struct ByteQueue {
     chunks: VecDeque<Chunk>,
     bytes: usize,
 }
@@ -33,16 +33,18 @@ struct Chunk {
 }
 
 impl ByteQueue {
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// Bytes that wait.
+    pub fn len(&self) -> usize {
         self.bytes
     }
 
     /// Appends a copy of `data`.
-    pub(super) fn push(&mut self, mut data: &[u8]) {
+    pub fn push(&mut self, mut data: &[u8]) {
         self.bytes += data.len();
         while !data.is_empty() {
             let room = self.chunks.back().map_or(0, |last| last.data.capacity() - last.data.len());
@@ -60,14 +62,19 @@ impl ByteQueue {
         }
     }
 
+    /// Appends copies of all `slices`.
+    pub fn extend(&mut self, slices: &[IoSlice<'_>]) {
+        slices.iter().for_each(|slice| self.push(slice));
+    }
+
     /// Moves everything of `other` behind what is here.
-    pub(super) fn append(&mut self, mut other: Self) {
+    pub fn append(&mut self, mut other: Self) {
         self.bytes += other.bytes;
         self.chunks.append(&mut other.chunks);
     }
 
     /// Fills `slices` from the front of the queue and says how many were used.
-    pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut used = 0;
         for (slot, chunk) in slices.iter_mut().zip(&self.chunks) {
             *slot = IoSlice::new(&chunk.data[chunk.read..]);
@@ -77,7 +84,7 @@ impl ByteQueue {
     }
 
     /// Removes `n` bytes from the front; an emptied queue gives its memory back.
-    pub(super) fn consume(&mut self, mut n: usize) {
+    pub fn consume(&mut self, mut n: usize) {
         self.bytes -= n;
         while let Some(front) = self.chunks.front_mut() {
             let left = front.data.len() - front.read;

@@ -1,18 +1,18 @@
 //! What one read has for each recipient: collected while the batch is parsed, written with one system call a recipient at its end.
 
-use std::{hash::BuildHasher, io::IoSlice, sync::Arc};
+use std::{hash::BuildHasher, io::IoSlice};
 
-use super::{
-    clock::Tick,
-    gather::Gather,
-    peer::{Delivered, Framing, Haste, Peer, SLICES_MAX},
+use crate::{
+    driver::{Driver, Framing, Peer},
+    mutation::{self, Mutation},
+    outbox::{Grant, WriteMode},
 };
 
 /// Recipients of one batch before it is written out early. A batch is a few hundred kilobytes, so more would mean tiny writes anyway.
-const DELIVERIES_MAX: usize = 512;
+pub const RECIPIENTS_MAX: usize = 512;
 
-/// Slots of the index over the deliveries: twice their number keeps probing short.
-const INDEX_SLOTS: usize = 2 * DELIVERIES_MAX;
+/// Slices given to one vectored write. Linux takes 1,024; 64 of a few kilobytes each already fill a socket buffer.
+pub const SLICES_MAX: usize = 64;
 
 /// A payload from this size on is written from the read buffer itself; below it, copying beside its neighbours costs less than
 /// one more slice in the vectored write.
@@ -29,24 +29,26 @@ const COPY_BYTES_KEPT: usize = 512 << 10;
 
 /// The deliveries of one batch. Belongs to a worker, not to a connection.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(crate) struct Batch<P> {
     /// The first `used` are in use; the others keep their buffers for the next batch.
-    deliveries: Vec<Delivery>,
+    deliveries: Vec<Delivery<P>>,
     used: usize,
-    /// Position in `deliveries` plus one, found by the hash of the name; 0 is empty.
-    index: Box<[u16; INDEX_SLOTS]>,
-    hash: foldhash::fast::RandomState,
+    recipients_max: usize,
+    /// Position in `deliveries` plus one, found by the hash of the name; 0 is empty. Twice as many slots as recipients keep
+    /// probing short, and there is always an empty one, which ends a search.
+    index: Box<[u16]>,
+    hash: foldhash::fast::FixedState,
 }
 
 /// What one recipient gets from a batch.
-#[derive(Debug, Default)]
-pub(super) struct Delivery {
-    peer: Option<Arc<Peer>>,
+#[derive(Debug)]
+pub(crate) struct Delivery<P> {
+    peer: Option<P>,
     slot: usize,
     /// The recipient gets payloads alone.
     raw: bool,
-    /// Bytes that the recipient's queue has room for.
-    room: usize,
+    /// Space in the recipient's outbox.
+    grant: Grant,
     /// Bytes collected so far.
     bytes: usize,
     copied: Vec<u8>,
@@ -65,42 +67,49 @@ struct Reference {
 
 /// Where a name belongs in the index.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// The delivery is there.
     Delivery(usize),
     /// It is not; this is its slot.
     Vacant(usize),
 }
 
-impl Batch {
-    pub(super) fn new() -> Self {
+impl<P: Peer> Batch<P> {
+    /// An empty one for up to `recipients_max` recipients. `seed` is random, since names are chosen by strangers.
+    pub(crate) fn new(recipients_max: usize, seed: u64) -> Self {
         Self {
             deliveries: Vec::new(),
             used: 0,
-            index: Box::new([0; INDEX_SLOTS]),
-            hash: foldhash::fast::RandomState::default(),
+            recipients_max,
+            index: vec![0; 2 * recipients_max].into(),
+            hash: foldhash::fast::FixedState::with_seed(seed),
         }
     }
 
     /// Finds the delivery for a name.
-    pub(super) fn find(&self, name: &[u8]) -> Found {
-        let mut slot = self.hash.hash_one(name) as usize % INDEX_SLOTS;
-        // Ends: at most half of the slots are taken, see `insert`.
+    pub(crate) fn find(&self, name: &[u8]) -> Found {
+        let mut slot = self.hash.hash_one(name) as usize % self.index.len();
         loop {
+            mutation::burn();
             let Some(at) = (self.index[slot] as usize).checked_sub(1) else { return Found::Vacant(slot) };
-            if self.deliveries[at].peer.as_ref().is_some_and(|peer| peer.name().as_bytes() == name) {
+            if self.deliveries[at].peer.as_ref().is_some_and(|peer| peer.name() == name) {
                 return Found::Delivery(at);
             }
-            slot = (slot + 1) % INDEX_SLOTS;
+            slot = (slot + 1) % self.index.len();
         }
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.used == DELIVERIES_MAX
+    /// Whether there is no place for another recipient: the batch is written out first.
+    pub(crate) fn is_full(&self) -> bool {
+        if mutation::is_on(Mutation::EmptyMessageNeedsNoPlace) {
+            return self.used >= self.recipients_max
+                && self.deliveries[..self.used].iter().any(|delivery| delivery.bytes > 0);
+        }
+        self.used >= self.recipients_max
     }
 
     /// Adds a delivery in its slot; the batch must not be full.
-    pub(super) fn insert(&mut self, slot: usize, peer: Arc<Peer>) -> usize {
+    pub(crate) fn insert(&mut self, slot: usize, peer: P) -> usize {
         debug_assert!(!self.is_full() && self.index[slot] == 0, "a full batch is written out first");
         if self.used == self.deliveries.len() {
             self.deliveries.push(Delivery::default());
@@ -112,31 +121,29 @@ impl Batch {
         delivery.raw = peer.framing() == Framing::Raw;
         delivery.peer = Some(peer);
         delivery.slot = slot;
-        delivery.room = 0;
         at
     }
 
-    pub(super) fn get(&mut self, at: usize) -> &mut Delivery {
+    pub(crate) fn get(&mut self, at: usize) -> &mut Delivery<P> {
         &mut self.deliveries[at]
     }
 
-    /// Writes out one delivery; it can collect further bytes afterwards, in room newly asked for.
-    pub(super) fn flush(&mut self, at: usize, sender: &Arc<Peer>, input: &[u8], gather: &Gather, now: Tick) {
-        self.deliveries[at].flush(sender, input, Haste::Now, gather, now);
+    /// Writes out one delivery; it can collect further bytes afterwards, in space newly granted.
+    pub(crate) fn flush<D: Driver<Peer = P>>(&mut self, at: usize, driver: &D, sender: &P, input: &[u8]) {
+        self.deliveries[at].flush(driver, sender, input, WriteMode::Flush);
     }
 
     /// Writes out everything and forgets the recipients.
-    pub(super) fn finish(
+    pub(crate) fn finish<D: Driver<Peer = P>>(
         &mut self,
-        sender: &Arc<Peer>,
+        driver: &D,
+        sender: &P,
         input: &[u8],
         is_bulk: bool,
-        gather: &Gather,
-        now: Tick,
     ) {
         for delivery in &mut self.deliveries[..self.used] {
             let waits = is_bulk && delivery.bytes < BULK_DELIVERY_BYTES;
-            delivery.flush(sender, input, if waits { Haste::Together } else { Haste::Now }, gather, now);
+            delivery.flush(driver, sender, input, if waits { WriteMode::Batch } else { WriteMode::Flush });
             delivery.peer = None;
             self.index[delivery.slot] = 0;
             if delivery.copied.capacity() > COPY_BYTES_KEPT {
@@ -147,40 +154,61 @@ impl Batch {
     }
 }
 
-impl Delivery {
-    pub(super) fn peer(&self) -> Option<&Arc<Peer>> {
+impl<P> Default for Delivery<P> {
+    fn default() -> Self {
+        Self {
+            peer: None,
+            slot: 0,
+            raw: false,
+            grant: Grant::default(),
+            bytes: 0,
+            copied: Vec::new(),
+            references: Vec::new(),
+            ends_hold: false,
+        }
+    }
+}
+
+impl<P: Peer> Delivery<P> {
+    pub(crate) fn peer(&self) -> Option<&P> {
         self.peer.as_ref()
     }
 
     #[inline]
-    pub(super) fn is_raw(&self) -> bool {
+    pub(crate) fn is_raw(&self) -> bool {
         self.raw
     }
 
-    pub(super) fn set_room(&mut self, room: usize) {
-        self.room = room;
+    /// Takes space; the delivery has been flushed before.
+    pub(crate) fn set_grant(&mut self, grant: Grant) {
+        debug_assert!(
+            self.grant.bytes() == 0 && self.bytes == 0,
+            "a delivery asks for space when it is flushed"
+        );
+        self.grant = grant;
     }
 
-    /// Whether `n` more bytes fit into the room the recipient gave.
+    /// Whether `n` more bytes fit into the space that was granted.
     #[inline]
-    pub(super) fn fits(&self, n: usize) -> bool {
-        n <= self.room - self.bytes
+    pub(crate) fn fits(&self, n: usize) -> bool {
+        n <= self.space()
     }
 
-    /// Room that is left.
-    pub(super) fn room(&self) -> usize {
-        self.room - self.bytes
+    /// Space that is left.
+    #[inline]
+    pub(crate) fn space(&self) -> usize {
+        self.grant.bytes() - self.bytes
     }
 
     /// Adds bytes by copying them.
     #[inline]
-    pub(super) fn copy(&mut self, bytes: &[u8]) {
+    fn copy(&mut self, bytes: &[u8]) {
         self.copied.extend_from_slice(bytes);
         self.bytes += bytes.len();
     }
 
     /// Lets `write` append bytes, such as a header.
-    pub(super) fn copy_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn copy_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let before = self.copied.len();
         write(&mut self.copied);
         self.bytes += self.copied.len() - before;
@@ -188,7 +216,7 @@ impl Delivery {
 
     /// Adds `input[start..end]`: a large payload by reference, a small one by copying.
     #[inline]
-    pub(super) fn add(&mut self, input: &[u8], start: usize, end: usize) {
+    pub(crate) fn add(&mut self, input: &[u8], start: usize, end: usize) {
         if end - start < PAYLOAD_BYTES_BY_REFERENCE || self.references.len() == REFERENCES_MAX {
             self.copy(&input[start..end]);
         } else {
@@ -198,12 +226,13 @@ impl Delivery {
     }
 
     /// The bytes so far end the message for which the sender holds this recipient.
-    pub(super) fn end_hold(&mut self) {
+    pub(crate) fn end_hold(&mut self) {
         self.ends_hold = true;
     }
 
-    fn flush(&mut self, sender: &Arc<Peer>, input: &[u8], haste: Haste, gather: &Gather, now: Tick) {
+    fn flush<D: Driver<Peer = P>>(&mut self, driver: &D, sender: &P, input: &[u8], mode: WriteMode) {
         let Some(peer) = &self.peer else { return };
+        let grant = std::mem::take(&mut self.grant);
         if self.bytes > 0 || self.ends_hold {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let mut used = 0;
@@ -220,15 +249,14 @@ impl Delivery {
                 copied = reference.after;
             }
             add(&self.copied[copied..]);
-            let delivered = peer.deliver(sender, &mut slices[..used], haste, self.ends_hold, now);
-            if delivered == Delivered::Gathering {
-                gather.add(peer);
-            }
+            driver.deliver(peer, sender, grant, &mut slices[..used], mode, self.ends_hold);
+        } else if grant.bytes() > 0 {
+            let todo = driver.outbox(peer, |outbox| outbox.give_back(grant));
+            driver.act(peer, todo);
         }
         self.copied.clear();
         self.references.clear();
         self.bytes = 0;
-        self.room = 0;
         self.ends_hold = false;
     }
 }

@@ -6,7 +6,7 @@ use crate::wire::{ErrorCode, HeaderError};
 
 /// Why a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub enum CloseReason {
     /// The client shut down its sending side.
     Finished,
     /// The connection broke.
@@ -17,6 +17,8 @@ pub(super) enum Ending {
     SlowConsumer,
     /// It held a recipient that others wanted and sent too slowly.
     TooSlow,
+    /// A message was larger than what the relay could keep beside all others.
+    Starved,
     /// The relay stops.
     Shutdown,
     /// Its owner has registered the name anew.
@@ -31,9 +33,9 @@ pub(super) enum Ending {
     TooLarge(u64),
 }
 
-impl Ending {
+impl CloseReason {
     /// For an atomic: only the endings that others than the session itself can decide; 0 is none.
-    pub(super) fn code(self) -> u8 {
+    pub fn code(self) -> u8 {
         match self {
             Self::Idle => 1,
             Self::SlowConsumer => 2,
@@ -45,7 +47,8 @@ impl Ending {
         }
     }
 
-    pub(super) fn from_code(code: u8) -> Option<Self> {
+    /// The reason that [`CloseReason::code`] gave this code for.
+    pub fn from_code(code: u8) -> Option<Self> {
         match code {
             0 => None,
             1 => Some(Self::Idle),
@@ -59,12 +62,13 @@ impl Ending {
     }
 
     /// The code that a version 2 client is told, if there is anything to tell.
-    pub(super) fn error_code(self) -> Option<ErrorCode> {
+    pub fn error_code(self) -> Option<ErrorCode> {
         match self {
             Self::Finished | Self::Disconnected | Self::Shutdown => None,
             Self::Replaced => Some(ErrorCode::Replaced),
             Self::Revoked => Some(ErrorCode::Unauthorized),
             Self::Idle => Some(ErrorCode::Timeout),
+            Self::Starved => Some(ErrorCode::Timeout),
             // Its connection takes no more bytes, so there is no way to tell it.
             Self::SlowConsumer => None,
             Self::TooSlow => Some(ErrorCode::TooSlow),
@@ -74,19 +78,19 @@ impl Ending {
     }
 
     /// Whether the client is to blame, so that an operator wants to see it.
-    pub(super) fn is_fault(self) -> bool {
+    pub fn is_fault(self) -> bool {
         !matches!(self, Self::Finished | Self::Disconnected | Self::Shutdown | Self::Replaced)
     }
 }
 
-impl From<io::Error> for Ending {
+impl From<io::Error> for CloseReason {
     fn from(_: io::Error) -> Self {
         // Resets, broken pipes, timeouts of keepalive: to a relay they all say that the client is gone.
         Self::Disconnected
     }
 }
 
-impl fmt::Display for Ending {
+impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Finished => f.write_str("it finished"),
@@ -94,6 +98,7 @@ impl fmt::Display for Ending {
             Self::Idle => f.write_str("it was silent for too long"),
             Self::SlowConsumer => f.write_str("it did not read what was sent to it"),
             Self::TooSlow => f.write_str("it kept a recipient from others and sent too slowly"),
+            Self::Starved => f.write_str("the relay had no room for so large a message beside all others"),
             Self::Shutdown => f.write_str("the relay stops"),
             Self::Revoked => f.write_str("the relay no longer allows it"),
             Self::Replaced => f.write_str("its owner has registered the name anew"),

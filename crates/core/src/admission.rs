@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -12,9 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::warn;
-
-use super::policy::Limits;
+use crate::policy::Limits;
 
 /// Addresses that are remembered at the same time. One without connections is forgotten a second after its last, so only an attack from
 /// very many addresses gets here; more of them then count for the whole relay only, at 5 MB for the table.
@@ -25,7 +23,7 @@ const FULL_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a connection is turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Excess {
+pub enum Excess {
     /// The operator does not want the address.
     Address,
     /// The relay has as many connections as it may.
@@ -38,7 +36,7 @@ pub(super) enum Excess {
 
 /// The connections by address.
 #[derive(Debug, Default)]
-pub(super) struct Admissions {
+pub struct Admissions {
     addresses: Mutex<HashMap<IpAddr, Visitor>>,
     /// Turned away since the last [`Admissions::tidy`], for each reason.
     turned_away: [AtomicU32; 4],
@@ -54,7 +52,7 @@ struct Visitor {
 
 impl Admissions {
     /// Counts a connection from the address, if the limits of each address allow it. What it gives is for [`Admissions::leave`].
-    pub(super) fn enter(&self, ip: IpAddr, limits: &Limits, now: Instant) -> Result<Option<IpAddr>, Excess> {
+    pub fn enter(&self, ip: IpAddr, limits: &Limits, now: Instant) -> Result<Option<IpAddr>, Excess> {
         let origin = origin(ip);
         let rate = limits.new_connections_per_second_max.map_or(f32::MAX, |rate| rate.get() as f32);
         let mut addresses = self.lock();
@@ -76,33 +74,31 @@ impl Admissions {
     }
 
     /// A connection that was counted under `origin` has ended.
-    pub(super) fn leave(&self, origin: IpAddr) {
+    pub fn leave(&self, origin: IpAddr) {
         if let Some(visitor) = self.lock().get_mut(&origin) {
             visitor.connections = visitor.connections.saturating_sub(1);
         }
     }
 
-    /// Says that a connection was turned away: each reason once, until the next [`Admissions::tidy`] gives the number of the others.
-    pub(super) fn turn_away(&self, address: SocketAddr, excess: Excess) {
-        if self.turned_away[excess as usize].fetch_add(1, Relaxed) == 0 {
-            warn!(%address, reason = %excess, "turned away");
-        }
+    /// Counts a connection that was turned away. Whether to log it: each reason is named once, until the next [`Admissions::tidy`] gives the
+    /// number of the others.
+    pub fn turn_away(&self, excess: Excess) -> bool {
+        self.turned_away[excess as usize].fetch_add(1, Relaxed) == 0
     }
 
-    /// Forgets addresses without connections, and logs what was left out. To be called about once a second.
-    pub(super) fn tidy(&self, now: Instant) {
+    /// Forgets addresses without connections, and says how many connections were turned away besides those that [`Admissions::turn_away`]
+    /// had logged, for each reason. To be called about once a second.
+    pub fn tidy(&self, now: Instant) -> impl Iterator<Item = (Excess, u32)> {
         let mut addresses = self.lock();
         addresses.retain(|_, visitor| visitor.connections > 0 || now.duration_since(visitor.at) < FULL_AFTER);
         if addresses.capacity() > 4 * (addresses.len() + 64) {
             addresses.shrink_to_fit();
         }
         drop(addresses);
-        for excess in [Excess::Address, Excess::Relay, Excess::OfAddress, Excess::Rate] {
-            let others = self.turned_away[excess as usize].swap(0, Relaxed).saturating_sub(1);
-            if others > 0 {
-                warn!(others, reason = %excess, "turned away");
-            }
-        }
+        [Excess::Address, Excess::Relay, Excess::OfAddress, Excess::Rate]
+            .into_iter()
+            .map(|excess| (excess, self.turned_away[excess as usize].swap(0, Relaxed).saturating_sub(1)))
+            .filter(|(_, others)| *others > 0)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Visitor>> {
@@ -119,7 +115,7 @@ fn origin(ip: IpAddr) -> IpAddr {
 }
 
 /// Whether one more than `live` is too many.
-pub(super) fn is_full(live: usize, most: Option<NonZeroU32>) -> bool {
+pub fn is_full(live: usize, most: Option<NonZeroU32>) -> bool {
     most.is_some_and(|most| live >= most.get() as usize)
 }
 
@@ -195,13 +191,13 @@ mod tests {
             let origin = admissions.enter(IpAddr::V4(n.into()), &limits, start).unwrap().unwrap();
             admissions.leave(origin);
         }
-        admissions.tidy(start);
+        let _ = admissions.tidy(start);
         assert_eq!(admissions.lock().len(), 10_001);
-        admissions.tidy(start + FULL_AFTER);
+        let _ = admissions.tidy(start + FULL_AFTER);
         assert_eq!(admissions.lock().len(), 1);
         assert!(admissions.lock().capacity() < 1000);
         admissions.leave(origin);
-        admissions.tidy(start + FULL_AFTER);
+        let _ = admissions.tidy(start + FULL_AFTER);
         assert_eq!(admissions.lock().len(), 0);
     }
 

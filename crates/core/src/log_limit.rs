@@ -14,7 +14,7 @@ const PER_SECOND: f32 = 10.0;
 
 /// One kind of lines.
 #[derive(Debug)]
-pub(super) struct LogLimit {
+pub struct LogLimit {
     allowance: Mutex<(f32, Option<Instant>)>,
     left_out: AtomicU64,
 }
@@ -27,7 +27,7 @@ impl Default for LogLimit {
 
 impl LogLimit {
     /// Whether a line may be written now; if not it is counted.
-    pub(super) fn allows(&self, now: Instant) -> bool {
+    pub fn allows(&self, now: Instant) -> bool {
         let mut allowance = self.allowance.lock().unwrap_or_else(PoisonError::into_inner);
         let (lines, at) = &mut *allowance;
         let grown = at.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f32() * PER_SECOND);
@@ -43,7 +43,7 @@ impl LogLimit {
     }
 
     /// How many lines were left out since this was asked last.
-    pub(super) fn take_left_out(&self) -> u64 {
+    pub fn take_left_out(&self) -> u64 {
         self.left_out.swap(0, Relaxed)
     }
 }

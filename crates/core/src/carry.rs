@@ -16,7 +16,7 @@ thread_local! {
 
 /// Bytes that are kept between two reads. Empty, it owns no memory.
 #[derive(Debug, Default)]
-pub(super) struct Carry {
+pub(crate) struct Carry {
     data: Vec<u8>,
     /// How much of `data` has been used up.
     start: usize,
@@ -29,23 +29,28 @@ impl From<Vec<u8>> for Carry {
 }
 
 impl Carry {
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.data[self.start..]
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.data.len() - self.start
+    }
+
+    /// Whether there is nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// What is left when `used` bytes are used up. Nothing is moved: a sender that is blocked again and again must not copy the rest
     /// each time.
-    pub(super) fn after(mut self, used: usize) -> Self {
+    pub(crate) fn after(mut self, used: usize) -> Self {
         self.start += used;
         if self.start < self.data.len() { self } else { Self::default() }
     }
 
     /// Keeps a copy of `rest` in place of what was here.
-    pub(super) fn replace(&mut self, rest: &[u8]) {
+    pub(crate) fn replace(&mut self, rest: &[u8]) {
         if rest.is_empty() {
             *self = Self::default();
         } else {
@@ -57,7 +62,7 @@ impl Carry {
     }
 
     /// Adds bytes behind what is here.
-    pub(super) fn push(&mut self, more: &[u8]) {
+    pub(crate) fn push(&mut self, more: &[u8]) {
         if self.start > 0 {
             self.data.drain(..self.start);
             self.start = 0;

@@ -1,0 +1,563 @@
+//! A client's outbound bytes: bounded, written through while nothing waits, and passed on whole message by whole message.
+//!
+//! This is the state behind one lock, which the driver owns, and the rules about who may add to it. Nothing here touches a socket. A write is
+//! two steps, because the driver writes without the lock: [`Outbox::offer`] or [`Outbox::take`] begins it, [`Outbox::wrote`] or
+//! [`Outbox::put_back`] ends it. What follows from a step (whom to wake) is its result, a [`Todo`] that must be used.
+//!
+//! Bytes enter in one way only: a sender reserves space ([`Outbox::reserve`]), gets a [`Grant`] and adds no more than that. Granted bytes count
+//! as waiting until they are added or the grant is given back.
+
+use std::{collections::VecDeque, io::IoSlice, sync::Arc};
+
+use crate::{
+    budget::{Budget, Loan},
+    clock::Tick,
+    mutation::{self, Mutation},
+    queue::ByteQueue,
+};
+
+/// Bytes that wait for company from which on no more company is waited for.
+const BATCHED_BYTES: usize = 64 << 10;
+
+/// What waits for one client's socket, and which senders (`K`) wait for space in it.
+#[derive(Debug)]
+pub struct Outbox<K> {
+    /// Bytes in the order they will be written, behind what is in flight.
+    queue: ByteQueue,
+    writer: Writer,
+    /// Bytes that were granted to senders and not yet added.
+    granted: usize,
+    /// What is borrowed beyond the queue's own share.
+    loan: Loan,
+    /// When the socket last accepted a byte, or bytes began to wait.
+    progress: Tick,
+    /// The client has shut down its sending side and only reads what waited then; since when.
+    draining: Option<Tick>,
+    /// Only there while a sender holds the recipient or waits for it, which is rare.
+    contention: Option<Box<Contention<K>>>,
+}
+
+/// Who writes, and what becomes of the bytes that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    /// Nothing waits and nobody writes.
+    Idle,
+    /// Somebody writes so many bytes without the lock; nobody else may. Bytes that came meanwhile are to be written at once if `flush`.
+    Writing { in_flight: usize, flush: bool },
+    /// Bytes wait; the owner knows and writes them when the socket accepts some.
+    Queued,
+    /// Bytes wait for company; the owner is told soon, by [`Outbox::stop_batching`].
+    Batching,
+    /// The client is gone; nothing is accepted any more.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Contention<K> {
+    hold: Option<Hold<K>>,
+    /// Senders waiting for space or for the end of the hold, first come, first served.
+    waiters: VecDeque<K>,
+}
+
+/// A sender inside a message that is streamed: until its end nobody else's bytes may come between.
+#[derive(Debug)]
+struct Hold<K> {
+    sender: K,
+    /// The sender itself waits for space.
+    waits_for_space: bool,
+    /// Bytes of the message passed on since `measured_from`.
+    passed: u64,
+    /// When the rate began to be measured: when others began to wait.
+    measured_from: Option<Tick>,
+}
+
+/// Space for bytes in one outbox. It is spent by [`Outbox::offer`] or given back by [`Outbox::give_back`], never dropped.
+#[derive(Debug, Default)]
+#[must_use = "granted space counts as used until it is spent or given back"]
+pub struct Grant(usize);
+
+impl Grant {
+    /// Bytes that may be added.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.0
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        debug_assert!(self.0 == 0, "a grant of {} bytes was lost", self.0);
+    }
+}
+
+/// The answer to a sender that wants to add bytes.
+#[derive(Debug)]
+pub enum Reserved {
+    /// It may add so many bytes.
+    Granted(Grant),
+    /// It waits in line, and is woken when it is worth asking again.
+    Wait,
+    /// The client is gone.
+    Closed,
+}
+
+/// How a sender wants its bytes written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteMode {
+    /// At once, by the sender itself where nothing waits: no hand-over, the shortest way for a message.
+    Flush,
+    /// By the owner, together with what other senders add until then.
+    Batch,
+}
+
+/// What the driver does after a step, once it has let go of the lock.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "whoever waits is woken by the driver or not at all"]
+pub struct Todo<K> {
+    /// Wake the owner: it has bytes to write.
+    pub wake_owner: bool,
+    /// See to it that [`Outbox::stop_batching`] is called soon.
+    pub batch: bool,
+    /// Wake these senders: it is worth asking for space again.
+    pub wake: Woken<K>,
+}
+
+/// Senders to be woken.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Woken<K> {
+    /// Nobody.
+    Nobody,
+    /// The next in line.
+    One(K),
+    /// Everybody who waits: there is nothing more to wait for.
+    All(VecDeque<K>),
+}
+
+/// How the step that offers bytes goes on.
+#[derive(Debug)]
+#[must_use = "a write that was begun is to be made"]
+pub enum Offered<K> {
+    /// The bytes are queued, or dropped because the client is gone.
+    Queued(Todo<K>),
+    /// The sender writes them now, without the lock, and calls [`Outbox::wrote`].
+    Write(Todo<K>),
+}
+
+/// How the owner goes on after a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing is left for the owner to do.
+    Done,
+    /// Bytes are left to write.
+    More,
+}
+
+impl<K> Default for Todo<K> {
+    fn default() -> Self {
+        Self { wake_owner: false, batch: false, wake: Woken::Nobody }
+    }
+}
+
+impl<K: Clone + Eq> Outbox<K> {
+    /// An empty one, bounded by `budget`.
+    pub fn new(budget: Arc<Budget>) -> Self {
+        Self {
+            queue: ByteQueue::default(),
+            writer: Writer::Idle,
+            granted: 0,
+            loan: Loan::new(budget),
+            progress: Tick::default(),
+            draining: None,
+            contention: None,
+        }
+    }
+
+    // --- For senders.
+
+    /// Asks for space for `need` bytes, of which more may follow up to `want` in all. What is larger than the whole queue is granted when
+    /// nothing waits. With `hold`, success makes the sender the holder: nobody else is granted anything until it releases the recipient.
+    pub fn reserve(&mut self, sender: &K, need: usize, want: usize, hold: bool) -> Reserved {
+        if self.writer == Writer::Closed {
+            return Reserved::Closed;
+        }
+        let used = self.used();
+        let space = self.loan.budget().limit().saturating_sub(used);
+        let fits = used == 0 || need <= space;
+        if let Some(contention) = &mut self.contention {
+            if let Some(current) = &mut contention.hold {
+                if current.sender != *sender {
+                    contention.enqueue(sender);
+                    return Reserved::Wait;
+                }
+                if !fits {
+                    current.waits_for_space = true;
+                    return Reserved::Wait;
+                }
+            } else if contention.waiters.front().is_some_and(|first| first != sender) {
+                contention.enqueue(sender);
+                return Reserved::Wait;
+            }
+        }
+        // What others were granted and have not yet added must not come into the message of a holder.
+        let may_hold = !hold || self.granted == 0;
+        // Never all that there is, so that senders on other threads find some too.
+        let more = need.max(want.min(space / 2));
+        let share = self.loan.budget().share();
+        let beyond = |bytes: usize| used.saturating_add(bytes).saturating_sub(share);
+        let granted = if !(fits && may_hold) {
+            None
+        } else if self.loan.set(beyond(more).max(self.loan.bytes())) {
+            Some(more)
+        } else if self.loan.set(beyond(need).max(self.loan.bytes())) {
+            Some(need)
+        } else if used == 0 {
+            // One message larger than the whole queue: it is not to wait for ever.
+            self.loan.force(beyond(need));
+            Some(need)
+        } else {
+            None
+        };
+        let Some(bytes) = granted else {
+            self.contention().wait(sender);
+            return Reserved::Wait;
+        };
+        self.granted += bytes;
+        if hold || self.contention.is_some() {
+            self.contention().granted(sender, hold);
+            self.tidy();
+        }
+        Reserved::Granted(Grant(bytes))
+    }
+
+    /// Adds the bytes of `slices`: whole messages, or a piece of one that is streamed, no more than `grant` allows. With `last`, the
+    /// sender's hold ends behind these bytes.
+    pub fn offer(
+        &mut self,
+        sender: &K,
+        mut grant: Grant,
+        slices: &[IoSlice<'_>],
+        mode: WriteMode,
+        last: bool,
+        now: Tick,
+    ) -> Offered<K> {
+        let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
+        debug_assert!(bytes <= grant.0, "{bytes} bytes in a grant of {}", grant.0);
+        self.granted -= std::mem::take(&mut grant.0);
+        let mut todo = Todo::default();
+        if let Some(hold) = self.contention.as_mut().and_then(|contention| contention.hold.as_mut())
+            && hold.sender == *sender
+        {
+            hold.passed += bytes as u64;
+        }
+        let mut writes = false;
+        match &mut self.writer {
+            Writer::Closed => {}
+            _ if bytes == 0 => {}
+            Writer::Idle if mode == WriteMode::Flush => {
+                self.writer = Writer::Writing { in_flight: bytes, flush: false };
+                writes = true;
+            }
+            Writer::Idle => {
+                self.queue.extend(slices);
+                self.progress = now;
+                self.writer = Writer::Batching;
+                todo.batch = true;
+            }
+            Writer::Writing { flush, .. } => {
+                // Whoever writes goes on to these, or hands them to the owner.
+                *flush |= mode == WriteMode::Flush;
+                self.queue.extend(slices);
+            }
+            Writer::Queued => self.queue.extend(slices),
+            Writer::Batching => {
+                self.queue.extend(slices);
+                if mode == WriteMode::Flush || self.queue.len() >= BATCHED_BYTES {
+                    self.writer = Writer::Queued;
+                    todo.wake_owner = true;
+                }
+            }
+        }
+        if last {
+            self.end_hold(sender);
+        }
+        self.settle();
+        todo.wake = self.wake_if_space();
+        if writes { Offered::Write(todo) } else { Offered::Queued(todo) }
+    }
+
+    /// Ends the write that [`Outbox::offer`] began. `rest` is what the socket did not accept.
+    pub fn wrote(&mut self, rest: &[IoSlice<'_>], now: Tick) -> Todo<K> {
+        let mut todo = Todo::default();
+        // Closed meanwhile, nothing is kept.
+        if let Writer::Writing { .. } = self.writer {
+            self.progress = now;
+            let mut queue = ByteQueue::default();
+            queue.extend(rest);
+            // What others added meanwhile comes behind.
+            queue.append(std::mem::take(&mut self.queue));
+            self.queue = queue;
+            todo.wake_owner = !self.queue.is_empty();
+            self.writer = if todo.wake_owner { Writer::Queued } else { Writer::Idle };
+        }
+        self.settle();
+        todo.wake = self.wake_if_space();
+        todo
+    }
+
+    /// Gives back what was granted and is not needed.
+    pub fn give_back(&mut self, mut grant: Grant) -> Todo<K> {
+        self.granted -= std::mem::take(&mut grant.0);
+        self.settle();
+        Todo { wake: self.wake_if_space(), ..Todo::default() }
+    }
+
+    /// The sender is gone or wants nothing any more: it neither holds the recipient nor waits for it.
+    pub fn forget(&mut self, sender: &K) -> Todo<K> {
+        self.end_hold(sender);
+        self.leave_line(sender)
+    }
+
+    /// The sender does not wait for space any more. A hold of its own goes on.
+    pub fn leave_line(&mut self, sender: &K) -> Todo<K> {
+        if let Some(contention) = &mut self.contention {
+            contention.waiters.retain(|waiter| waiter != sender);
+        }
+        self.tidy();
+        Todo { wake: self.wake_if_space(), ..Todo::default() }
+    }
+
+    // --- For the owner.
+
+    /// Whether the owner has bytes to write.
+    pub fn has_work(&self) -> bool {
+        self.writer == Writer::Queued
+    }
+
+    /// Bytes that the socket has not yet accepted.
+    pub fn pending(&self) -> usize {
+        let in_flight = if let Writer::Writing { in_flight, .. } = self.writer { in_flight } else { 0 };
+        self.queue.len() + in_flight
+    }
+
+    /// Begins a write of all that waits, if that is the owner's to write. The owner writes without the lock and calls
+    /// [`Outbox::put_back`] with what the socket did not accept.
+    pub fn take(&mut self) -> Option<ByteQueue> {
+        if self.writer != Writer::Queued {
+            return None;
+        }
+        self.writer = Writer::Writing { in_flight: self.queue.len(), flush: false };
+        Some(std::mem::take(&mut self.queue))
+    }
+
+    /// Ends the write that [`Outbox::take`] began: `rest` is what is left after the socket has accepted `written` bytes.
+    pub fn put_back(&mut self, mut rest: ByteQueue, written: usize, now: Tick) -> (Next, Todo<K>) {
+        let Writer::Writing { flush, .. } = self.writer else { return (Next::Done, Todo::default()) };
+        if written > 0 {
+            self.progress = now;
+        }
+        let was_full = !rest.is_empty();
+        rest.append(std::mem::take(&mut self.queue));
+        self.queue = rest;
+        let mut todo = Todo::default();
+        self.writer = if self.queue.is_empty() {
+            Writer::Idle
+        } else if was_full || flush || self.queue.len() >= BATCHED_BYTES {
+            Writer::Queued
+        } else {
+            // Came while the rest was being written; it need not go alone.
+            todo.batch = true;
+            Writer::Batching
+        };
+        self.settle();
+        todo.wake = self.wake_if_space();
+        (if self.has_work() { Next::More } else { Next::Done }, todo)
+    }
+
+    /// Has the owner write what was waiting for company.
+    pub fn stop_batching(&mut self) -> Todo<K> {
+        let wake_owner = self.writer == Writer::Batching;
+        if wake_owner {
+            self.writer = Writer::Queued;
+        }
+        Todo { wake_owner, ..Todo::default() }
+    }
+
+    /// Appends the relay's own answer to a registration, or its last words, whatever the bound: they are few and short, and come once.
+    pub fn append(&mut self, bytes: &[u8]) {
+        match self.writer {
+            Writer::Closed => return,
+            Writer::Writing { ref mut flush, .. } => *flush = true,
+            Writer::Idle | Writer::Queued | Writer::Batching => self.writer = Writer::Queued,
+        }
+        self.queue.push(bytes);
+        self.settle();
+    }
+
+    /// The client only reads from now on: it has to take what waits, and is measured by that.
+    pub fn drain(&mut self, now: Tick) {
+        self.progress = now;
+        self.draining = Some(now);
+    }
+
+    /// Closes for good: what waits is dropped, whoever waits is woken to find out.
+    pub fn close(&mut self) -> Todo<K> {
+        self.writer = Writer::Closed;
+        self.queue = ByteQueue::default();
+        self.settle();
+        let Some(contention) = self.contention.take() else { return Todo::default() };
+        let mut all = contention.waiters;
+        all.extend(contention.hold.map(|hold| hold.sender));
+        Todo { wake: Woken::All(all), ..Todo::default() }
+    }
+
+    // --- For deadlines.
+
+    /// Whether a sender holds the recipient or waits for it.
+    pub fn is_contended(&self) -> bool {
+        self.contention.is_some()
+    }
+
+    /// Whether deadlines other than that of silence may pass: others wait, or the owner does.
+    pub fn is_watched(&self) -> bool {
+        self.is_contended() || self.draining.is_some() || self.pending() > 0
+    }
+
+    /// Whether others wait for the client, or the relay itself does because it is to leave, and its socket has accepted nothing for `limit`
+    /// ticks. One that leaves also has to take all that waits within `limit` and the time that `drain_limit` gives for so many bytes.
+    pub fn is_stalled(&self, now: Tick, limit: u32, drain_limit: impl Fn(usize) -> u32) -> bool {
+        if self.pending() == 0 {
+            return false;
+        }
+        let overdue = self
+            .draining
+            .is_some_and(|since| now.since(since) >= limit.saturating_add(drain_limit(self.pending())));
+        let waited_for = self.is_full() || self.draining.is_some();
+        (waited_for && now.since(self.progress) >= limit) || overdue
+    }
+
+    /// The holder, if it has made others wait for `grace` ticks and passed on less than `bytes_min` in that time. A holder that itself
+    /// waits for the recipient is not to blame.
+    pub fn holder_too_slow(&mut self, now: Tick, grace: u32, bytes_min: u64) -> Option<K> {
+        let is_waiting = self.pending() > 0;
+        let contention = self.contention.as_mut()?;
+        let others_wait = !contention.waiters.is_empty();
+        let hold = contention.hold.as_mut()?;
+        if !others_wait || hold.waits_for_space || is_waiting {
+            hold.measured_from = None;
+            return None;
+        }
+        match hold.measured_from {
+            Some(start) if now.since(start) < grace => None,
+            Some(_) if hold.passed < bytes_min => Some(hold.sender.clone()),
+            _ => {
+                hold.measured_from = Some(now);
+                hold.passed = 0;
+                None
+            }
+        }
+    }
+
+    /// Whether anyone is kept waiting by the client's own slowness.
+    fn is_full(&self) -> bool {
+        let waited_for = self.contention.as_ref().is_some_and(|contention| match &contention.hold {
+            Some(hold) => hold.waits_for_space,
+            None => !contention.waiters.is_empty(),
+        });
+        self.pending() >= self.loan.budget().share() || (waited_for && self.pending() > 0)
+    }
+
+    // --- Within.
+
+    /// Bytes that count against the bound.
+    fn used(&self) -> usize {
+        if mutation::is_on(Mutation::UncountedGrants) {
+            self.pending()
+        } else {
+            self.pending() + self.granted
+        }
+    }
+
+    /// Gives back what is borrowed and not needed any more.
+    fn settle(&mut self) {
+        let beyond = self.used().saturating_sub(self.loan.budget().share());
+        if beyond < self.loan.bytes() {
+            let _given_back = self.loan.set(beyond);
+        } else if beyond > self.loan.bytes() {
+            // Only the relay's own words get here without a grant.
+            self.loan.force(beyond);
+        }
+    }
+
+    fn end_hold(&mut self, sender: &K) {
+        if let Some(contention) = &mut self.contention
+            && contention.hold.as_ref().is_some_and(|hold| hold.sender == *sender)
+        {
+            contention.hold = None;
+        }
+        self.tidy();
+    }
+
+    /// Who is to ask for space again: the queue is down to three quarters of its limit.
+    fn wake_if_space(&mut self) -> Woken<K> {
+        let used = self.used();
+        let Some(contention) = &self.contention else { return Woken::Nobody };
+        if mutation::is_on(Mutation::LostWakeUp) {
+            return Woken::Nobody;
+        }
+        if used > self.loan.budget().limit() / 4 * 3 && used > 0 {
+            return Woken::Nobody;
+        }
+        let next = match &contention.hold {
+            Some(hold) if hold.waits_for_space => Some(&hold.sender),
+            Some(_) => None,
+            None => contention.waiters.front(),
+        };
+        next.map_or(Woken::Nobody, |next| Woken::One(next.clone()))
+    }
+
+    fn contention(&mut self) -> &mut Contention<K> {
+        self.contention.get_or_insert_with(|| Box::new(Contention { hold: None, waiters: VecDeque::new() }))
+    }
+
+    fn tidy(&mut self) {
+        let idle = |c: &Contention<K>| c.hold.is_none() && c.waiters.is_empty();
+        if self.contention.as_deref().is_some_and(idle) {
+            self.contention = None;
+        }
+    }
+}
+
+impl<K: Clone + Eq> Contention<K> {
+    fn enqueue(&mut self, sender: &K) {
+        if !self.waiters.contains(sender) {
+            self.waiters.push_back(sender.clone());
+        }
+    }
+
+    /// The sender has to wait: in line, or as the holder that it is.
+    fn wait(&mut self, sender: &K) {
+        match &mut self.hold {
+            Some(hold) if hold.sender == *sender => hold.waits_for_space = true,
+            _ => self.enqueue(sender),
+        }
+    }
+
+    /// The sender, whose turn it is, was granted space.
+    fn granted(&mut self, sender: &K, hold: bool) {
+        if self.waiters.front() == Some(sender) {
+            self.waiters.pop_front();
+        }
+        match &mut self.hold {
+            Some(current) => current.waits_for_space = false,
+            None if hold => {
+                self.hold = Some(Hold {
+                    sender: sender.clone(),
+                    waits_for_space: false,
+                    passed: 0,
+                    measured_from: None,
+                });
+            }
+            None => {}
+        }
+    }
+}
