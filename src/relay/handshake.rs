@@ -16,7 +16,7 @@ use super::{
     services::Expose,
 };
 use crate::wire::{
-    CONTROL_BYTES_MAX, Hello, Name, OwnerKey, PROTOCOL_VERSION, parse_header, parse_registration,
+    CONTROL_BYTES_MAX, FirstBytes, Hello, Name, OwnerKey, PROTOCOL_VERSION, parse_header, parse_registration,
 };
 
 /// Bytes read at once before a client is known: a registration and a first message.
@@ -120,15 +120,26 @@ pub(super) async fn read_more(stream: &TcpStream, received: &mut Vec<u8>) -> io:
 
 /// The request at the start of `received`, if it is complete.
 fn parse_request(received: &[u8], delivery: Delivery) -> Result<Option<Parsed>, Refusal> {
-    if received.first() != Some(&b'|') {
-        let Some(name) = parse_registration(received).map_err(Refusal::Name)? else { return Ok(None) };
-        let framing = match delivery {
-            Delivery::Raw => Framing::Raw,
-            Delivery::Framed => Framing::Framed,
-        };
-        let request = Request::Register { name: Name::new(name).map_err(Refusal::Name)?, framing };
-        return Ok(Some(Parsed { request, json: None, end: name.len() + 1, owner: None }));
+    let Some(first) = FirstBytes::recognize(received) else { return Ok(None) };
+    match first {
+        FirstBytes::Tls => Err(Refusal::Tls),
+        FirstBytes::Http => Err(Refusal::Http),
+        FirstBytes::Version1 => parse_version_1(received, delivery),
+        FirstBytes::Version2 => parse_version_2(received),
     }
+}
+
+fn parse_version_1(received: &[u8], delivery: Delivery) -> Result<Option<Parsed>, Refusal> {
+    let Some(name) = parse_registration(received).map_err(Refusal::Name)? else { return Ok(None) };
+    let framing = match delivery {
+        Delivery::Raw => Framing::Raw,
+        Delivery::Framed => Framing::Framed,
+    };
+    let request = Request::Register { name: Name::new(name).map_err(Refusal::Name)?, framing };
+    Ok(Some(Parsed { request, json: None, end: name.len() + 1, owner: None }))
+}
+
+fn parse_version_2(received: &[u8]) -> Result<Option<Parsed>, Refusal> {
     let Some(header) = parse_header(received).map_err(Refusal::Header)? else { return Ok(None) };
     if header.length > CONTROL_BYTES_MAX {
         return Err(Refusal::TooLong(header.length));

@@ -15,13 +15,26 @@ use crate::wire::{
 /// Bytes read at once of what a refused client still sends.
 const DISCARD_BYTES: usize = 1024;
 
-/// How long a refused version 2 client may take to read the reason.
+/// How long a refused client may take to read the reason.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a browser, or another program that speaks HTTP, is answered.
+const HTTP_PAGE: &str = "\
+This port is a relay's. It does not speak HTTP, and nothing was done with the request.
+Use the program `relay` with it: `relay connect`, `send` and `recv` for messages, `relay forward NAME` to reach a service behind it.
+";
+
+/// What a program that speaks TLS is answered: the alert handshake_failure, fatal, in a record of TLS 1.2.
+const TLS_ALERT: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x28];
 
 /// Why a connection is not let in.
 #[derive(Debug)]
 pub(super) enum Refusal {
     Late,
+    /// A web page or another program that takes this port for a web server's.
+    Http,
+    /// A program that takes this port for one with TLS.
+    Tls,
     /// Version 1 cannot prove a token.
     Version1,
     /// The relay cannot make a challenge.
@@ -57,7 +70,7 @@ pub(super) enum Refusal {
     Gone(io::Error),
 }
 
-/// Tells the log, and a client that speaks version 2, why it is not let in.
+/// Tells the log, and a client that has a way to be told, why it is not let in.
 pub(super) async fn refuse(
     shared: &Shared,
     refusal: Refusal,
@@ -71,10 +84,7 @@ pub(super) async fn refuse(
         return;
     }
     warn!(%address, reason = %refusal, "refused");
-    if let (Some(mut stream), true) = (stream, speaks_version_2) {
-        let mut answer = Vec::new();
-        let message = refusal.to_string();
-        encode_control(&mut answer, &FromRelay::Error(ErrorNotice { code: refusal.code(), message }));
+    if let (Some(mut stream), Some(answer)) = (stream, refusal.answer(speaks_version_2)) {
         let farewell = async {
             stream.write_all(&answer).await?;
             stream.shutdown().await?;
@@ -99,10 +109,33 @@ pub(super) async fn discard_until_end(stream: &TcpStream) -> io::Result<()> {
 }
 
 impl Refusal {
+    /// What the client is sent, in what it speaks itself; version 1 has no words for it.
+    fn answer(&self, speaks_version_2: bool) -> Option<Vec<u8>> {
+        match self {
+            Self::Http => {
+                let length = HTTP_PAGE.len();
+                let page = format!(
+                    "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
+                     Connection: close\r\n\r\n{HTTP_PAGE}"
+                );
+                Some(page.into_bytes())
+            }
+            Self::Tls => Some(TLS_ALERT.to_vec()),
+            _ if speaks_version_2 => {
+                let mut answer = Vec::new();
+                let message = self.to_string();
+                encode_control(&mut answer, &FromRelay::Error(ErrorNotice { code: self.code(), message }));
+                Some(answer)
+            }
+            _ => None,
+        }
+    }
+
     fn code(&self) -> ErrorCode {
         match self {
             Self::Late | Self::Gone(_) | Self::NotAnswered(_) => ErrorCode::Timeout,
             Self::Name(_) => ErrorCode::BadName,
+            Self::Http | Self::Tls => ErrorCode::BadFrame,
             Self::Header(_) | Self::TooLong(_) => ErrorCode::BadFrame,
             Self::Json(error) if !error.is_data() => ErrorCode::BadFrame,
             Self::Json(_) | Self::Version(_) | Self::NoRequest | Self::ManyRequests | Self::BadOwner => {
@@ -128,6 +161,8 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Late => f.write_str("it did not register in time"),
+            Self::Http => f.write_str("it speaks HTTP, which this port does not"),
+            Self::Tls => f.write_str("it speaks TLS, which this port does not"),
             Self::Version1 => f.write_str("version 1 of the protocol cannot prove a token"),
             Self::NoChallenge(error) => write!(f, "this relay cannot make a challenge: {error}"),
             Self::NoToken => f.write_str("this relay asks for a token, and no proof of one came"),

@@ -14,6 +14,7 @@ mod config_file;
 #[cfg(target_os = "linux")]
 mod dead_peer;
 mod faults;
+mod first_bytes;
 mod harness;
 mod lab_check;
 mod lab_clients;

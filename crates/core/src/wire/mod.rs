@@ -3,6 +3,7 @@
 
 mod control;
 mod decoder;
+mod first_bytes;
 mod header;
 mod name;
 mod secret;
@@ -12,6 +13,7 @@ pub use control::{
     PROTOCOL_VERSION, Registered, StreamNotice, Undeliverable, encode_control,
 };
 pub use decoder::{DecodeError, Decoder, Frame};
+pub use first_bytes::FirstBytes;
 pub use header::{HEADER_BYTES_MAX, Header, HeaderError, encode_header, parse_header};
 pub use name::{BadName, Escaped, NAME_BYTES_MAX, Name, parse_registration};
 pub use secret::{
