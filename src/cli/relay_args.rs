@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Failure, values::Span};
 use crate::{
-    client::{Credentials, LinkError},
+    client::{Credentials, LinkError, Mode, Registration},
     net::{DialError, Target},
     tunnel::Access,
     wire::{ErrorCode, Escaped, Name},
@@ -40,6 +40,17 @@ pub(crate) struct RelayArgs {
 impl RelayArgs {
     pub(crate) fn connect_timeout(&self) -> Duration {
         self.connect.timeout()
+    }
+
+    /// A session of messages under `name`.
+    pub(crate) fn registration(&self, name: &Name, credentials: Credentials) -> Registration {
+        Registration {
+            relay: self.relay.clone(),
+            name: name.clone(),
+            mode: Mode::Session,
+            connect_timeout: self.connect_timeout(),
+            credentials,
+        }
     }
 
     /// The same for tunnels.

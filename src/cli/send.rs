@@ -20,7 +20,7 @@ use super::{
     values::Span,
 };
 use crate::{
-    client::{Event, Link, LinkError, Mode, Outgoing, read_pieces},
+    client::{Claim, Event, Link, LinkError, Outgoing, read_pieces},
     wire::{FromRelay, Name},
 };
 
@@ -97,11 +97,8 @@ impl Send {
             None => made_up_name()?,
         };
         let fail = |error: &LinkError| sentence(error, &self.relay.relay, &name);
-        let credentials = self.credentials.read()?;
-        let link =
-            Link::open(&self.relay.relay, &name, Mode::Session, self.relay.connect_timeout(), &credentials)
-                .await;
-        let mut link = link.map_err(|error| fail(&error))?;
+        let registration = self.relay.registration(&name, self.credentials.read()?);
+        let mut link = registration.open(&mut Claim::default()).await.map_err(|error| fail(&error))?;
         let limit = link.max_message();
         let chunk = self.chunk.map_or(limit, |chunk| chunk.as_u64().min(limit)).max(1);
         let chunk = usize::try_from(chunk).unwrap_or(usize::MAX);

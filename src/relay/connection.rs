@@ -40,16 +40,17 @@ async fn enter(
     address: SocketAddr,
     live: Live,
 ) -> Option<(Session, Live)> {
-    let Greeted { stream, address, request, identity, owner, rest } = greet(shared, stream, address).await?;
+    let Greeted { stream, address, request, identity, owner, if_free, rest } =
+        greet(shared, stream, address).await?;
     match request {
         Request::Register { name, framing } => {
             let holder = Holder { name, address, framing, identity, owner };
-            let session = register(shared, stream, holder, rest).await?;
+            let session = register(shared, stream, holder, if_free, rest).await?;
             return Some((session, live));
         }
         Request::Expose(wanted) => {
             let exposer = Exposer { address, identity, owner };
-            services::expose(shared, stream, exposer, wanted, &rest).await;
+            services::expose(shared, stream, exposer, (wanted, if_free), &rest).await;
         }
         Request::Park { name, key } => {
             services::park(shared, stream, address, live, (name, key), &rest).await;

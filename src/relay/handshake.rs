@@ -31,6 +31,8 @@ pub(super) struct Greeted {
     pub(super) identity: Identity,
     /// What makes the client the owner of the names it asks for.
     pub(super) owner: Option<Box<OwnerKey>>,
+    /// Its name is asked for only if nobody has it, not even the same owner.
+    pub(super) if_free: bool,
     /// What was received behind the request.
     pub(super) rest: Vec<u8>,
 }
@@ -52,8 +54,8 @@ pub(super) enum Request {
 pub(super) async fn greet(shared: &Shared, stream: TcpStream, address: SocketAddr) -> Option<Greeted> {
     let mut received = Vec::new();
     match read_proved(shared, &stream, &mut received).await {
-        Ok((Parsed { request, owner, .. }, identity, rest)) => {
-            Some(Greeted { stream, address, request, identity, owner, rest })
+        Ok((Parsed { request, owner, if_free, .. }, identity, rest)) => {
+            Some(Greeted { stream, address, request, identity, owner, if_free, rest })
         }
         Err(refusal) => {
             let speaks_version_2 = received.first() == Some(&b'|');
@@ -89,6 +91,7 @@ struct Parsed {
     json: Option<usize>,
     end: usize,
     owner: Option<Box<OwnerKey>>,
+    if_free: bool,
 }
 
 /// Reads until the request is complete.
@@ -136,7 +139,7 @@ fn parse_version_1(received: &[u8], delivery: Delivery) -> Result<Option<Parsed>
         Delivery::Framed => Framing::Framed,
     };
     let request = Request::Register { name: Name::new(name).map_err(Refusal::Name)?, framing };
-    Ok(Some(Parsed { request, json: None, end: name.len() + 1, owner: None }))
+    Ok(Some(Parsed { request, json: None, end: name.len() + 1, owner: None, if_free: false }))
 }
 
 fn parse_version_2(received: &[u8]) -> Result<Option<Parsed>, Refusal> {
@@ -152,7 +155,8 @@ fn parse_version_2(received: &[u8]) -> Result<Option<Parsed>, Refusal> {
     }
     let key = |text: &String| OwnerKey::from_hex(text).map(Box::new).ok_or(Refusal::BadOwner);
     let owner = hello.owner.as_ref().map(key).transpose()?;
-    Ok(Some(Parsed { request: request(hello)?, json: Some(start), end, owner }))
+    let if_free = hello.if_free;
+    Ok(Some(Parsed { request: request(hello)?, json: Some(start), end, owner, if_free }))
 }
 
 /// What a hello asks for: exactly one thing.

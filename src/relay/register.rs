@@ -24,6 +24,7 @@ pub(super) async fn register(
     shared: &Arc<Shared>,
     stream: TcpStream,
     holder: Holder,
+    if_free: bool,
     rest: Vec<u8>,
 ) -> Option<Session> {
     let (address, framing) = (holder.address, holder.framing);
@@ -51,18 +52,20 @@ pub(super) async fn register(
         // Queued before anyone can find the name, so that no message comes before it.
         peer.append(&answer);
     }
-    if let Ok(earlier) = shared.registry.insert(&peer) {
-        if let Some(earlier) = earlier {
-            earlier.end(Ending::Replaced);
+    let denied = match shared.registry.insert(&peer, if_free) {
+        Ok(earlier) => {
+            if let Some(earlier) = earlier {
+                earlier.end(Ending::Replaced);
+            }
+            // A policy that came since it was asked has already looked at everybody it found.
+            shared.check(&peer, &shared.policy());
+            shared.counters.joined.fetch_add(1, Relaxed);
+            return Some(Session::new(Arc::clone(shared), peer, reader, rest));
         }
-        // A policy that came since it was asked has already looked at everybody it found.
-        shared.check(&peer, &shared.policy());
-        shared.counters.joined.fetch_add(1, Relaxed);
-        return Some(Session::new(Arc::clone(shared), peer, reader, rest));
-    }
-    let taken = Refusal::Taken(peer.name().clone());
+        Err(denied) => denied.refusal(peer.name()),
+    };
     // Nobody else ever had the peer, so there is always a stream to refuse on.
     let stream = Arc::into_inner(peer).and_then(|peer| peer.into_stream().reunite(reader).ok());
-    refuse(shared, taken, stream, address, framing == Framing::Session).await;
+    refuse(shared, denied, stream, address, framing == Framing::Session).await;
     None
 }

@@ -4,10 +4,14 @@ use std::{
     borrow::Borrow,
     collections::HashSet,
     hash::{BuildHasher, Hash, Hasher, RandomState},
+    io,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use super::peer::Peer;
+use tokio::net::TcpStream;
+
+use super::{peer::Peer, refusal::Refusal};
+use crate::{net::has_ended, wire::Name};
 
 /// Enough that the workers of a large machine seldom meet in one shard, few enough that empty ones cost nothing.
 const SHARDS: usize = 16;
@@ -19,9 +23,36 @@ pub(super) struct Registry {
     hash: RandomState,
 }
 
-/// The name has a holder who is a stranger.
-#[derive(Debug)]
-pub(super) struct Taken;
+/// Why a name is not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// It stays with its holder.
+    Taken,
+    /// Whoever asked has gone, and a holder is not to make way for nobody.
+    Gone,
+}
+
+impl Denied {
+    /// For the client and the log.
+    pub(super) fn refusal(self, name: &Name) -> Refusal {
+        match self {
+            Self::Taken => Refusal::Taken(name.clone()),
+            Self::Gone => Refusal::Gone(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+/// Whether a holder of the same owner makes way for whoever asks on `stream`. A relay that was paused finds the attempts that a client
+/// gave up meanwhile beside the one that it waits on.
+pub(super) fn makes_way(if_free: bool, stream: &TcpStream) -> Result<(), Denied> {
+    if if_free {
+        Err(Denied::Taken)
+    } else if has_ended(stream) {
+        Err(Denied::Gone)
+    } else {
+        Ok(())
+    }
+}
 
 /// A peer that is found by its name, which is stored once, in the peer.
 #[derive(Debug)]
@@ -53,13 +84,16 @@ impl Registry {
         Self { shards: std::array::from_fn(|_| RwLock::default()), hash: RandomState::new() }
     }
 
-    /// Registers the peer under its name. A holder of the same owner makes way in the same moment and is given back, to be ended; any
-    /// other keeps the name.
-    pub(super) fn insert(&self, peer: &Arc<Peer>) -> Result<Option<Arc<Peer>>, Taken> {
+    /// Registers the peer under its name. A holder of the same owner makes way in the same moment and is given back, to be ended, unless the
+    /// name is asked for only if it is free; any other keeps the name.
+    pub(super) fn insert(&self, peer: &Arc<Peer>, if_free: bool) -> Result<Option<Arc<Peer>>, Denied> {
         let name = peer.name().as_bytes();
         let mut shard = self.write(name);
-        if shard.get(name).is_some_and(|holder| !holder.0.has_owner_of(peer)) {
-            return Err(Taken);
+        if let Some(holder) = shard.get(name) {
+            if !holder.0.has_owner_of(peer) {
+                return Err(Denied::Taken);
+            }
+            makes_way(if_free, peer.stream())?;
         }
         Ok(shard.replace(ByName(Arc::clone(peer))).map(|holder| holder.0))
     }

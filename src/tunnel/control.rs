@@ -48,11 +48,12 @@ pub(super) enum Demand {
 }
 
 impl Control {
-    /// Asks the relay for the service's name, and for a public port.
+    /// Asks the relay for the service's name, and for a public port; with `if_free`, only if not even the same owner has the name.
     pub(super) async fn open(
         access: &Access,
         service: &Service,
         port: Option<u16>,
+        if_free: bool,
     ) -> Result<Self, LinkError> {
         let name = service.name.as_bytes();
         let hello = Hello {
@@ -60,6 +61,7 @@ impl Control {
             expose: Some(String::from_utf8_lossy(name).into_owned()),
             port,
             owner: access.credentials.owner_key(name),
+            if_free,
             ..Hello::default()
         };
         let Answered { stream, answer: exposed, decoder } = access.ask::<Exposed>(&hello).await?;

@@ -12,7 +12,7 @@ use super::{
     pool::{Pool, SHRINK_EVERY},
 };
 use crate::{
-    client::LinkError,
+    client::{Claim, LinkError},
     net::{Backoff, Streams},
     wire::ErrorCode,
 };
@@ -51,18 +51,28 @@ impl Exposer {
     pub async fn run(mut self, exposed: impl Fn(&Service, Option<u16>)) -> LinkError {
         let (name, relay) = (self.service.name.clone(), self.access.relay.clone());
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
+        let mut claim = Claim::default();
         let mut down_since = Instant::now();
         loop {
-            let error = match Control::open(&self.access, &self.service, self.port).await {
+            let error = match Control::open(&self.access, &self.service, self.port, claim.if_free()).await {
                 Ok(control) => {
                     info!(service = %name, %relay, port = control.exposed.port, "exposed");
                     self.was_exposed = true;
+                    claim.won();
                     self.port = control.exposed.port.or(self.port);
                     exposed(&self.service, control.exposed.port);
                     let error = self.session(control).await;
                     backoff.reset();
                     down_since = Instant::now();
                     error
+                }
+                Err(error) => error,
+            };
+            let error = match claim.ask_again(error) {
+                Ok(pause) => {
+                    warn!(service = %name, %relay, "another connection of the same owner has taken the name; asking for it again");
+                    sleep(pause).await;
+                    continue;
                 }
                 Err(error) => error,
             };

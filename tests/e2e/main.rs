@@ -32,6 +32,8 @@ mod operations;
 mod options;
 mod overload;
 mod owner;
+#[cfg(unix)]
+mod pauses;
 mod stopping;
 #[cfg(target_os = "linux")]
 mod system;

@@ -40,11 +40,11 @@ pub(in crate::relay) async fn expose(
     shared: &Arc<Shared>,
     stream: TcpStream,
     exposer: Exposer,
-    wanted: Expose,
+    (wanted, if_free): (Expose, bool),
     received: &[u8],
 ) {
     let address = exposer.address;
-    let (service, listener) = match establish(shared, exposer, &wanted).await {
+    let (service, listener) = match establish(shared, exposer, &wanted, if_free, &stream).await {
         Ok(established) => established,
         Err(refusal) => return refuse(shared, refusal, Some(stream), address, true).await,
     };
@@ -83,6 +83,8 @@ async fn establish(
     shared: &Shared,
     exposer: Exposer,
     wanted: &Expose,
+    if_free: bool,
+    stream: &TcpStream,
 ) -> Result<(Arc<Service>, Option<TcpListener>), Refusal> {
     let policy = shared.policy();
     if !policy.may(&exposer.identity, Action::Expose, wanted.name.as_bytes()) {
@@ -92,7 +94,8 @@ async fn establish(
     let streams_max = streams_max.map_or(usize::MAX, |max| max.get() as usize);
     let key = Key::random().map_err(|_| Refusal::NoRandomness)?;
     let service = Arc::new(Service::new(wanted.name.clone(), exposer, key, streams_max));
-    let earlier = shared.services.insert(&service).map_err(|_| Refusal::Taken(wanted.name.clone()))?;
+    let inserted = shared.services.insert(&service, if_free, stream);
+    let earlier = inserted.map_err(|denied| denied.refusal(&wanted.name))?;
     if let Some(earlier) = earlier {
         earlier.end(Ending::Replaced);
         if wanted.port.is_some() {

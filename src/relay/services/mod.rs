@@ -17,6 +17,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::net::TcpStream;
+
 pub use self::public_port::PublicPorts;
 use self::scarcity::Scarcity;
 pub(super) use self::{
@@ -25,7 +27,7 @@ pub(super) use self::{
     service::{Exposer, Service},
     visitor::{Visitor, open},
 };
-use super::registry::Taken;
+use super::registry::{Denied, makes_way};
 use crate::wire::Name;
 
 /// Who exposes which name. Looked at once a stream, never for its bytes.
@@ -36,12 +38,22 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Registers the service under its name. One of the same owner makes way in the same moment and is given back, to be ended; any other
-    /// keeps the name.
-    fn insert(&self, service: &Arc<Service>) -> Result<Option<Arc<Service>>, Taken> {
+    /// Registers the service under its name for whoever asks on `stream`. One of the same owner makes way in the same moment and is given
+    /// back, to be ended, unless the name is asked for only if it is free; any other keeps the name.
+    fn insert(
+        &self,
+        service: &Arc<Service>,
+        if_free: bool,
+        stream: &TcpStream,
+    ) -> Result<Option<Arc<Service>>, Denied> {
         match self.lock().entry(service.name().clone()) {
-            Entry::Occupied(entry) if !entry.get().exposer().is_owner_of(service.exposer()) => Err(Taken),
-            Entry::Occupied(mut entry) => Ok(Some(entry.insert(Arc::clone(service)))),
+            Entry::Occupied(entry) if !entry.get().exposer().is_owner_of(service.exposer()) => {
+                Err(Denied::Taken)
+            }
+            Entry::Occupied(mut entry) => {
+                makes_way(if_free, stream)?;
+                Ok(Some(entry.insert(Arc::clone(service))))
+            }
             Entry::Vacant(entry) => {
                 entry.insert(Arc::clone(service));
                 Ok(None)

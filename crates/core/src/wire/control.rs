@@ -38,6 +38,9 @@ pub struct Hello {
     /// Shows whoever asks for a name again as its owner: the hexadecimal form of an [`OwnerKey`](super::OwnerKey).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// With `register` or `expose`: leave the name to its holder, also to one of the same owner.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub if_free: bool,
 }
 
 /// The answer to a hello that registered a name.
