@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     client::{Claim, Event, Link, LinkError},
-    net::{Backoff, stop_signal},
+    net::{Reconnect, stop_signal},
     wire::{ErrorCode, Frame, Name},
 };
 
@@ -145,7 +145,7 @@ impl Recv {
     }
 
     async fn receive(&self, received: &mut Received) -> Result<(), Failure> {
-        let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+        let mut reconnect = Reconnect::new(BACKOFF.0, BACKOFF.1);
         let mut give_up = Instant::now() + self.retry_for.map_or(NEVER, |span| span.0);
         let mut quiet = self.quiet_deadline();
         let mut was_connected = false;
@@ -159,7 +159,7 @@ impl Recv {
                         tell(&format!("connected to {relay} again."));
                     }
                     was_connected = true;
-                    backoff.reset();
+                    reconnect.connected();
                     match self.receive_on(link, received, &mut quiet).await? {
                         Stop::Done => return Ok(()),
                         Stop::Timeout => return self.timed_out(received),
@@ -192,10 +192,8 @@ impl Recv {
             if is_final || matches!(lost, LinkError::Refused { code, .. } if never.contains(&code)) {
                 return Err(sentence(&lost, relay, &self.name));
             }
-            let pause = match lost {
-                LinkError::Closing(pause) => pause + backoff.wait(),
-                _ => backoff.wait(),
-            };
+            let asked = if let LinkError::Closing(asked) = lost { asked } else { Duration::ZERO };
+            let pause = reconnect.pause(asked);
             let now = Instant::now();
             if now + pause > give_up {
                 return Err(sentence(&lost, relay, &self.name));

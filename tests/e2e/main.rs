@@ -34,6 +34,7 @@ mod overload;
 mod owner;
 #[cfg(unix)]
 mod pauses;
+mod reconnecting;
 mod stopping;
 #[cfg(target_os = "linux")]
 mod system;
