@@ -49,6 +49,9 @@ impl Lost {
     pub(super) fn drain(&mut self, shared: &Shared, sender: &Arc<Peer>, notices: &mut Vec<u8>) {
         for (name, count) in self.names.drain(..) {
             shared.counters.undeliverable.fetch_add(count, Relaxed);
+            if sender.framing() != Framing::Session && matches!(name.first(), Some(b'\r' | b'\n')) {
+                shared.line_ends.hint(sender, &name);
+            }
             debug!(from = %sender.name(), to = %Escaped(&name), count, "undeliverable");
             if sender.framing() == Framing::Session {
                 encode_control(notices, &FromRelay::Undeliverable(Undeliverable::new(&name, count)));

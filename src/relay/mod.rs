@@ -15,6 +15,7 @@ mod counters;
 mod ending;
 mod gather;
 mod handshake;
+mod line_ends;
 mod lost;
 mod outbox;
 mod peer;
@@ -53,6 +54,7 @@ use self::{
     counters::Counters,
     ending::Ending,
     gather::Gather,
+    line_ends::LineEnds,
     peer::Peer,
     registry::Registry,
     room::Room,
@@ -83,6 +85,7 @@ struct Shared {
     clock: Clock,
     counters: Counters,
     gather: Gather,
+    line_ends: LineEnds,
     room: Arc<Room>,
     spin: Spin,
     stopping: AtomicBool,
@@ -124,6 +127,7 @@ impl Relay {
             clock,
             counters: Counters::default(),
             gather: Gather::default(),
+            line_ends: LineEnds::default(),
             room,
             spin,
             stopping: AtomicBool::new(false),
