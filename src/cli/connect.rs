@@ -12,7 +12,7 @@ use super::{
 use crate::{
     client::{Claim, Mode, Registration, Running},
     net::Target,
-    wire::Name,
+    wire::TextName,
 };
 
 /// Talk to others by name, interactively
@@ -28,7 +28,7 @@ pub(crate) struct Connect {
     port: u16,
 
     /// The name to register
-    name: Name,
+    name: TextName,
 
     /// Version 1 of a relay that runs with --delivery framed: recv shows who sent a message
     #[arg(long, conflicts_with = "v2")]

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     client::{Claim, Event, Link, LinkError},
     net::{Reconnect, stop_signal},
-    wire::{ErrorCode, Frame, Name},
+    wire::{ErrorCode, Frame, Name, TextName},
 };
 
 /// The first and the longest pause before connecting again.
@@ -48,7 +48,7 @@ pub(crate) struct Recv {
 
     /// The name to receive as
     #[arg(long = "as", value_name = "NAME")]
-    name: Name,
+    name: TextName,
 
     /// End after so many messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "transfer")]

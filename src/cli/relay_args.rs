@@ -9,7 +9,7 @@ use crate::{
     client::{Credentials, LinkError, Mode, Registration},
     net::{DialError, Target},
     tunnel::Access,
-    wire::{ErrorCode, Escaped, Name},
+    wire::{ErrorCode, Escaped, TextName},
 };
 
 /// How a relay is connected to.
@@ -43,7 +43,7 @@ impl RelayArgs {
     }
 
     /// A session of messages under `name`.
-    pub(crate) fn registration(&self, name: &Name, credentials: Credentials) -> Registration {
+    pub(crate) fn registration(&self, name: &TextName, credentials: Credentials) -> Registration {
         Registration {
             relay: self.relay.clone(),
             name: name.clone(),
@@ -60,7 +60,7 @@ impl RelayArgs {
 }
 
 /// A sentence for a link that could not be made or has ended, with what to do next.
-pub(crate) fn sentence(error: &LinkError, relay: &Target, name: &Name) -> Failure {
+pub(crate) fn sentence(error: &LinkError, relay: &Target, name: &TextName) -> Failure {
     Failure::new(match error {
         LinkError::Dial(error) => match error {
             DialError::NotFound(host) => {

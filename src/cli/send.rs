@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     client::{Claim, Event, Link, LinkError, Outgoing, read_pieces},
-    wire::{FromRelay, Name},
+    wire::{FromRelay, Name, TextName},
 };
 
 /// Between two attempts to reach a name that nobody has yet.
@@ -54,7 +54,7 @@ pub(crate) struct Send {
 
     /// The name to send as [default: one made up for this call]
     #[arg(long = "as", value_name = "NAME")]
-    name: Option<Name>,
+    name: Option<TextName>,
 
     /// Send each line as a message of its own
     #[arg(long)]
@@ -203,7 +203,7 @@ async fn next_piece(
     }
 }
 
-fn made_up_name() -> Result<Name, Failure> {
+fn made_up_name() -> Result<TextName, Failure> {
     let random = RandomState::new().hash_one(std::process::id());
-    Name::new(format!("send-{random:016x}").as_bytes()).map_err(|error| Failure::new(format!("{error}.")))
+    TextName::new(&format!("send-{random:016x}")).map_err(|error| Failure::new(format!("{error}.")))
 }

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     net::{Keepalive, SocketOptions, dial},
     wire::{
-        Decoder, ErrorCode, Frame, FromClient, FromRelay, Hello, Name, PROTOCOL_VERSION, Registered,
-        encode_control, encode_header,
+        Decoder, ErrorCode, Frame, FromClient, FromRelay, Hello, Ownership, Registered, TextName,
+        encode_control, encode_header, parse_message,
     },
 };
 
@@ -72,7 +72,7 @@ pub enum Event {
 pub struct Link {
     stream: TcpStream,
     mode: Mode,
-    name: Name,
+    name: TextName,
     decoder: Decoder,
     arrived: VecDeque<Event>,
     arrived_bytes: usize,
@@ -123,12 +123,10 @@ impl Link {
     }
 
     async fn greet(&mut self, credentials: &Credentials, if_free: bool) -> Result<(), LinkError> {
-        let register = String::from_utf8_lossy(self.name.as_bytes()).into_owned();
-        let owner = credentials.owner_key(self.name.as_bytes());
-        let hello =
-            Hello { hello: PROTOCOL_VERSION, register: Some(register), owner, if_free, ..Hello::default() };
+        let ownership = Ownership { owner: credentials.owner_key(&self.name), if_free };
+        let hello = Hello::Register { name: self.name.clone(), ownership };
         let json = greet(&self.stream, &hello, credentials, &mut self.decoder).await?;
-        let answer: Registered = serde_json::from_slice(&json).map_err(|_| LinkError::NoAnswer)?;
+        let answer: Registered = parse_message(&json).map_err(|_| LinkError::NoAnswer)?;
         self.max_message = answer.max_message;
         self.liveness.set_idle(Duration::from_millis(answer.idle_ms), Instant::now());
         // Whoever saw the name appear may have written already, and nothing else need ever come.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{Claim, Credentials, Link, LinkError, Mode};
-use crate::{net::Target, wire::Name};
+use crate::{net::Target, wire::TextName};
 
 /// Which name at which relay, and how.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub struct Registration {
     /// The relay.
     pub relay: Target,
     /// The name to be reached under.
-    pub name: Name,
+    pub name: TextName,
     /// What is spoken.
     pub mode: Mode,
     /// How long connecting and the relay's answer may take, each.

@@ -41,7 +41,7 @@ impl Counters {
             Ending::Idle => &self.idle,
             Ending::SlowConsumer => &self.slow_consumers,
             Ending::TooSlow => &self.slow_senders,
-            Ending::BadHeader(_) | Ending::BadControl | Ending::TooLarge(_) => &self.protocol_errors,
+            Ending::BadHeader(_) | Ending::BadControl(_) | Ending::TooLarge(_) => &self.protocol_errors,
         };
         counter.fetch_add(1, Relaxed);
     }

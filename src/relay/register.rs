@@ -11,12 +11,20 @@ use tokio::net::TcpStream;
 use super::{
     Shared,
     ending::Ending,
-    peer::{Framing, Holder, Peer},
+    peer::{Holder, Peer},
     policy::Action,
     refusal::{Refusal, refuse},
     session::Session,
 };
-use crate::wire::{PROTOCOL_VERSION, Registered, encode_control};
+use crate::wire::{PROTOCOL_VERSION, Registered, TextName, encode_control};
+
+/// What a client of version 2 is answered, and what it does not want.
+pub(super) struct Asked {
+    /// As the holder has it.
+    pub(super) name: TextName,
+    /// The name is to stay with a holder of the same owner.
+    pub(super) if_free: bool,
+}
 
 /// Takes the name for the client, and answers it if it speaks version 2. A name that is taken, or not for this client, is told to the
 /// client and the log.
@@ -24,13 +32,14 @@ pub(super) async fn register(
     shared: &Arc<Shared>,
     stream: TcpStream,
     holder: Holder,
-    if_free: bool,
+    asked: Option<Asked>,
     rest: Vec<u8>,
 ) -> Option<Session> {
-    let (address, framing) = (holder.address, holder.framing);
+    let (address, speaks_version_2) = (holder.address, asked.is_some());
+    let if_free = asked.as_ref().is_some_and(|asked| asked.if_free);
     if !shared.policy().may(&holder.identity, Action::Register, holder.name.as_bytes()) {
         let refusal = Refusal::NotAllowed(holder.name);
-        refuse(shared, refusal, Some(stream), address, framing == Framing::Session).await;
+        refuse(shared, refusal, Some(stream), address, speaks_version_2).await;
         return None;
     }
     // The waker of this very task: the session will be polled by it, and by nothing in between.
@@ -38,13 +47,13 @@ pub(super) async fn register(
     let (reader, writer) = stream.into_split();
     let config = &shared.config;
     let peer = Arc::new(Peer::new(holder, writer, waker, Arc::clone(&shared.room), shared.clock.now()));
-    if framing == Framing::Session {
+    if let Some(Asked { name, .. }) = asked {
         let mut answer = Vec::new();
         encode_control(
             &mut answer,
             &Registered {
                 hello: PROTOCOL_VERSION,
-                registered: String::from_utf8_lossy(peer.name().as_bytes()).into_owned(),
+                registered: name,
                 max_message: config.message_bytes_max,
                 idle_ms: config.idle_ms(),
             },
@@ -62,10 +71,10 @@ pub(super) async fn register(
             shared.counters.joined.fetch_add(1, Relaxed);
             return Some(Session::new(Arc::clone(shared), peer, reader, rest));
         }
-        Err(denied) => denied.refusal(peer.name()),
+        Err(denied) => denied.refusal(peer.name().clone()),
     };
     // Nobody else ever had the peer, so there is always a stream to refuse on.
     let stream = Arc::into_inner(peer).and_then(|peer| peer.into_stream().reunite(reader).ok());
-    refuse(shared, denied, stream, address, framing == Framing::Session).await;
+    refuse(shared, denied, stream, address, speaks_version_2).await;
     None
 }

@@ -34,9 +34,9 @@ pub(super) enum Denied {
 
 impl Denied {
     /// For the client and the log.
-    pub(super) fn refusal(self, name: &Name) -> Refusal {
+    pub(super) fn refusal(self, name: Name) -> Refusal {
         match self {
-            Self::Taken => Refusal::Taken(name.clone()),
+            Self::Taken => Refusal::Taken(name),
             Self::Gone => Refusal::Gone(io::ErrorKind::UnexpectedEof.into()),
         }
     }

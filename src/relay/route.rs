@@ -15,8 +15,8 @@ use super::{
     peer::{Framing, Haste, Peer},
 };
 use crate::wire::{
-    CONTROL_BYTES_MAX, ErrorCode, ErrorNotice, FromClient, FromRelay, Header, encode_control, encode_header,
-    parse_header,
+    BadControl, CONTROL_BYTES_MAX, ErrorCode, ErrorNotice, FromClient, FromRelay, Header, encode_control,
+    encode_header, parse_header,
 };
 
 /// A message of which part has been handled.
@@ -298,14 +298,14 @@ impl Router<'_> {
     /// A control frame of version 2.
     fn control(&mut self, start: usize, header: &Header, arrived: usize) -> Result<(), Stop> {
         if header.length > CONTROL_BYTES_MAX {
-            return Err(Stop::Failed(Ending::BadControl));
+            return Err(Stop::Failed(BadControl::TooLong.into()));
         }
         let length = header.length as usize;
         if length > arrived {
             return Err(Stop::Incomplete { missing: length - arrived });
         }
         match FromClient::parse(&self.input[start..start + length]) {
-            Err(_) => return Err(Stop::Failed(Ending::BadControl)),
+            Err(error) => return Err(Stop::Failed(error.into())),
             Ok(Some(FromClient::Ping(number))) => {
                 // The pong says that everything before it was routed, so the notices about that come first, and so does what was
                 // collected for others: whoever has heard the pong may have a recipient leave.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     client::LinkError,
-    wire::{Decoder, Exposed, FromClient, FromRelay, Hello, PROTOCOL_VERSION, encode_control},
+    wire::{Decoder, Exposed, FromClient, FromRelay, Hello, Ownership, encode_control},
 };
 
 /// How often the relay is asked whether it is there, at most: an exposer that was cut off is to come back within seconds.
@@ -55,15 +55,8 @@ impl Control {
         port: Option<u16>,
         if_free: bool,
     ) -> Result<Self, LinkError> {
-        let name = service.name.as_bytes();
-        let hello = Hello {
-            hello: PROTOCOL_VERSION,
-            expose: Some(String::from_utf8_lossy(name).into_owned()),
-            port,
-            owner: access.credentials.owner_key(name),
-            if_free,
-            ..Hello::default()
-        };
+        let ownership = Ownership { owner: access.credentials.owner_key(&service.name), if_free };
+        let hello = Hello::Expose { name: service.name.clone(), port, ownership };
         let Answered { stream, answer: exposed, decoder } = access.ask::<Exposed>(&hello).await?;
         let ping_every = PING_EVERY.min(Duration::from_millis(exposed.idle_ms) / 3);
         let next_ping = Instant::now() + ping_every;

@@ -28,12 +28,12 @@ pub(super) use self::{
     visitor::{Visitor, open},
 };
 use super::registry::{Denied, makes_way};
-use crate::wire::Name;
+use crate::wire::TextName;
 
 /// Who exposes which name. Looked at once a stream, never for its bytes.
 #[derive(Debug, Default)]
 pub(super) struct Services {
-    by_name: Mutex<HashMap<Name, Arc<Service>>>,
+    by_name: Mutex<HashMap<TextName, Arc<Service>>>,
     scarcity: Scarcity,
 }
 
@@ -62,7 +62,7 @@ impl Services {
     }
 
     /// The service of this name.
-    fn get(&self, name: &Name) -> Option<Arc<Service>> {
+    fn get(&self, name: &TextName) -> Option<Arc<Service>> {
         self.lock().get(name).cloned()
     }
 
@@ -93,7 +93,7 @@ impl Services {
         self.lock().values().for_each(visit);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Service>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TextName, Arc<Service>>> {
         self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
