@@ -5,7 +5,9 @@
 use std::fmt::Debug;
 
 use libfuzzer_sys::fuzz_target;
-use tcp_relay::wire::{Decoder, ErrorCode, FromClient, FromRelay, Hello, Registered, encode_control};
+use tcp_relay::wire::{
+    Decoder, ErrorCode, FromClient, FromRelay, Hello, Registered, encode_control, parse_message,
+};
 
 /// Encodes as a frame and gives the JSON that a decoder takes from it.
 fn travelled(message: &(impl serde::Serialize + Debug)) -> Vec<u8> {
@@ -32,10 +34,10 @@ fuzz_target!(|json: &[u8]| {
             _ => assert_eq!(again, message),
         }
     }
-    if let Ok(hello) = serde_json::from_slice::<Hello>(json) {
-        assert_eq!(serde_json::from_slice::<Hello>(&travelled(&hello)).unwrap(), hello);
+    if let Ok(hello) = Hello::parse(json) {
+        assert_eq!(Hello::parse(&travelled(&hello)).unwrap(), hello);
     }
-    if let Ok(answer) = serde_json::from_slice::<Registered>(json) {
-        assert_eq!(serde_json::from_slice::<Registered>(&travelled(&answer)).unwrap(), answer);
+    if let Ok(answer) = parse_message::<Registered>(json) {
+        assert_eq!(parse_message::<Registered>(&travelled(&answer)).unwrap(), answer);
     }
 });

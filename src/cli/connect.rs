@@ -10,9 +10,9 @@ use super::{
     secrets::CredentialArgs,
 };
 use crate::{
-    client::{Link, Mode, Running},
+    client::{Claim, Mode, Registration, Running},
     net::Target,
-    wire::Name,
+    wire::TextName,
 };
 
 /// Talk to others by name, interactively
@@ -28,7 +28,7 @@ pub(crate) struct Connect {
     port: u16,
 
     /// The name to register
-    name: Name,
+    name: TextName,
 
     /// Version 1 of a relay that runs with --delivery framed: recv shows who sent a message
     #[arg(long, conflicts_with = "v2")]
@@ -57,19 +57,27 @@ impl Connect {
                 "version 1 of the protocol can prove neither a token nor an owner; use --v2.",
             ));
         }
-        let credentials = self.credentials.read()?;
-        let relay = Target::new(self.host, self.port);
+        let registration = Registration {
+            relay: Target::new(self.host, self.port),
+            name: self.name,
+            mode,
+            connect_timeout: self.connect.timeout(),
+            credentials: self.credentials.read()?,
+        };
+        let (relay, name) = (registration.relay.clone(), registration.name.clone());
         // The link runs on a thread of its own, so that it is kept alive while a person thinks.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime =
             runtime.map_err(|e| Failure::new(format!("cannot start: {e}; raise the system's limits.")))?;
         let running = runtime.block_on(async {
-            let link = Link::open(&relay, &self.name, mode, self.connect.timeout(), &credentials).await;
-            link.map(Running::start).map_err(|error| sentence(&error, &relay, &self.name))
+            let mut claim = Claim::default();
+            let link =
+                registration.open(&mut claim).await.map_err(|error| sentence(&error, &relay, &name))?;
+            Ok(Running::start(link, registration, claim))
         })?;
         let prompt = Prompt::start()
             .map_err(|e| Failure::new(format!("cannot start: {e}; raise the system's limits.")))?;
-        let result = Console::new(runtime.handle().clone(), running, mode, relay, self.name, prompt).run();
+        let result = Console::new(runtime.handle().clone(), running, mode, relay, name, prompt).run();
         runtime.shutdown_background();
         result
     }

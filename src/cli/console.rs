@@ -20,7 +20,7 @@ use super::{
 use crate::{
     client::{Arrived, Event, LinkError, Mode, PythonBytes, Running},
     net::Target,
-    wire::{ErrorCode, Escaped, FromRelay, Name},
+    wire::{ErrorCode, Escaped, FromRelay, Name, TextName},
 };
 
 const COMMANDS: [(&str, &str); 4] = [
@@ -45,7 +45,7 @@ pub(super) struct Console {
     link: Running,
     mode: Mode,
     relay: Target,
-    name: Name,
+    name: TextName,
     since: Instant,
     prompt: Prompt,
     interrupt: Arc<Interrupt>,
@@ -65,7 +65,7 @@ impl Console {
         link: Running,
         mode: Mode,
         relay: Target,
-        name: Name,
+        name: TextName,
         prompt: Prompt,
     ) -> Self {
         let interrupt = Arc::new(Interrupt::default());

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     net::{Target, bind, raise_descriptor_limit, resolve, stop_signal},
     tunnel::{self, Forwarder, join_standard},
-    wire::Name,
+    wire::TextName,
 };
 
 /// Connections that may wait to be accepted: a browser opens a few tens.
@@ -32,7 +32,7 @@ const BACKLOG: u32 = 1024;
 #[derive(Debug, Args)]
 pub(crate) struct Forward {
     /// Name of the service
-    name: Name,
+    name: TextName,
 
     /// Where to listen: HOST:PORT, or a port of this machine; 0 takes a free one; -: standard input and output
     #[arg(default_value = "0")]

@@ -20,9 +20,9 @@ use super::{
     values::Span,
 };
 use crate::{
-    client::{Event, Link, LinkError, Mode},
-    net::{Backoff, stop_signal},
-    wire::{ErrorCode, Frame, FromRelay, Name},
+    client::{Claim, Event, Link, LinkError},
+    net::{Reconnect, stop_signal},
+    wire::{ErrorCode, Frame, Name, TextName},
 };
 
 /// The first and the longest pause before connecting again.
@@ -48,7 +48,7 @@ pub(crate) struct Recv {
 
     /// The name to receive as
     #[arg(long = "as", value_name = "NAME")]
-    name: Name,
+    name: TextName,
 
     /// End after so many messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "transfer")]
@@ -145,22 +145,21 @@ impl Recv {
     }
 
     async fn receive(&self, received: &mut Received) -> Result<(), Failure> {
-        let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+        let mut reconnect = Reconnect::new(BACKOFF.0, BACKOFF.1);
         let mut give_up = Instant::now() + self.retry_for.map_or(NEVER, |span| span.0);
         let mut quiet = self.quiet_deadline();
         let mut was_connected = false;
-        let credentials = self.credentials.read()?;
+        let registration = self.relay.registration(&self.name, self.credentials.read()?);
+        let relay = &self.relay.relay;
+        let mut claim = Claim::default();
         loop {
-            let relay = &self.relay.relay;
-            let wait = self.relay.connect_timeout();
-            let opened = Link::open(relay, &self.name, Mode::Session, wait, &credentials).await;
-            let lost = match opened {
+            let lost = match registration.open(&mut claim).await {
                 Ok(link) => {
                     if was_connected {
                         tell(&format!("connected to {relay} again."));
                     }
                     was_connected = true;
-                    backoff.reset();
+                    reconnect.connected();
                     match self.receive_on(link, received, &mut quiet).await? {
                         Stop::Done => return Ok(()),
                         Stop::Timeout => return self.timed_out(received),
@@ -176,16 +175,25 @@ impl Recv {
                 let cause = sentence(&lost, relay, &self.name);
                 return Err(Failure::new(format!("the transfer was cut off: {cause}")));
             }
+            let lost = match claim.ask_again(lost) {
+                Ok(pause) => {
+                    tell(&format!(
+                        "another connection of the same owner has taken the name {}; asking for it again.",
+                        self.name
+                    ));
+                    sleep(pause).await;
+                    continue;
+                }
+                Err(lost) => lost,
+            };
             // A first refusal is an answer; later the relay may only not have noticed yet that the old connection is gone.
             let is_final = !was_connected && matches!(lost, LinkError::Refused { .. } | LinkError::NoToken);
             let never = [ErrorCode::BadName, ErrorCode::Replaced];
             if is_final || matches!(lost, LinkError::Refused { code, .. } if never.contains(&code)) {
                 return Err(sentence(&lost, relay, &self.name));
             }
-            let pause = match lost {
-                LinkError::Closing(pause) => pause + backoff.wait(),
-                _ => backoff.wait(),
-            };
+            let asked = if let LinkError::Closing(asked) = lost { asked } else { Duration::ZERO };
+            let pause = reconnect.pause(asked);
             let now = Instant::now();
             if now + pause > give_up {
                 return Err(sentence(&lost, relay, &self.name));
@@ -230,10 +238,6 @@ impl Recv {
             };
             let frame = match event {
                 Event::Message(frame) => frame,
-                // Two that take the name from each other in turn would never end.
-                Event::Control(FromRelay::Error(error)) if error.code == ErrorCode::Replaced => {
-                    return Ok(Stop::Lost(LinkError::Refused { code: error.code, message: error.message }));
-                }
                 Event::Control(_) | Event::Bytes(_) => continue,
             };
             if self.from.as_ref().is_some_and(|from| from.as_bytes() != frame.sender) {

@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::{Failure, values::Span};
 use crate::{
-    client::{Credentials, LinkError},
+    client::{Credentials, LinkError, Mode, Registration},
     net::{DialError, Target},
     tunnel::Access,
-    wire::{ErrorCode, Escaped, Name},
+    wire::{ErrorCode, Escaped, TextName},
 };
 
 /// How a relay is connected to.
@@ -42,6 +42,17 @@ impl RelayArgs {
         self.connect.timeout()
     }
 
+    /// A session of messages under `name`.
+    pub(crate) fn registration(&self, name: &TextName, credentials: Credentials) -> Registration {
+        Registration {
+            relay: self.relay.clone(),
+            name: name.clone(),
+            mode: Mode::Session,
+            connect_timeout: self.connect_timeout(),
+            credentials,
+        }
+    }
+
     /// The same for tunnels.
     pub(crate) fn access(&self, credentials: Credentials) -> Access {
         Access { relay: self.relay.clone(), credentials, connect_timeout: self.connect_timeout() }
@@ -49,7 +60,7 @@ impl RelayArgs {
 }
 
 /// A sentence for a link that could not be made or has ended, with what to do next.
-pub(crate) fn sentence(error: &LinkError, relay: &Target, name: &Name) -> Failure {
+pub(crate) fn sentence(error: &LinkError, relay: &Target, name: &TextName) -> Failure {
     Failure::new(match error {
         LinkError::Dial(error) => match error {
             DialError::NotFound(host) => {

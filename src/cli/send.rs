@@ -20,8 +20,8 @@ use super::{
     values::Span,
 };
 use crate::{
-    client::{Event, Link, LinkError, Mode, Outgoing, read_pieces},
-    wire::{FromRelay, Name},
+    client::{Claim, Event, Link, LinkError, Outgoing, read_pieces},
+    wire::{FromRelay, Name, TextName},
 };
 
 /// Between two attempts to reach a name that nobody has yet.
@@ -54,7 +54,7 @@ pub(crate) struct Send {
 
     /// The name to send as [default: one made up for this call]
     #[arg(long = "as", value_name = "NAME")]
-    name: Option<Name>,
+    name: Option<TextName>,
 
     /// Send each line as a message of its own
     #[arg(long)]
@@ -97,11 +97,8 @@ impl Send {
             None => made_up_name()?,
         };
         let fail = |error: &LinkError| sentence(error, &self.relay.relay, &name);
-        let credentials = self.credentials.read()?;
-        let link =
-            Link::open(&self.relay.relay, &name, Mode::Session, self.relay.connect_timeout(), &credentials)
-                .await;
-        let mut link = link.map_err(|error| fail(&error))?;
+        let registration = self.relay.registration(&name, self.credentials.read()?);
+        let mut link = registration.open(&mut Claim::default()).await.map_err(|error| fail(&error))?;
         let limit = link.max_message();
         let chunk = self.chunk.map_or(limit, |chunk| chunk.as_u64().min(limit)).max(1);
         let chunk = usize::try_from(chunk).unwrap_or(usize::MAX);
@@ -206,7 +203,7 @@ async fn next_piece(
     }
 }
 
-fn made_up_name() -> Result<Name, Failure> {
+fn made_up_name() -> Result<TextName, Failure> {
     let random = RandomState::new().hash_one(std::process::id());
-    Name::new(format!("send-{random:016x}").as_bytes()).map_err(|error| Failure::new(format!("{error}.")))
+    TextName::new(&format!("send-{random:016x}")).map_err(|error| Failure::new(format!("{error}.")))
 }

@@ -2,13 +2,15 @@
 
 use std::io;
 
-use serde::Serialize;
 use tokio::net::TcpStream;
 
 use super::LinkError;
 use crate::{
     net::{read_some, write_all},
-    wire::{Answer, Challenge, Decoder, FromRelay, Secret, encode_control},
+    wire::{
+        Answer, Challenge, Decoder, FromRelay, Hello, OwnerKey, Secret, TextName, encode_control,
+        parse_message,
+    },
 };
 
 /// What a client can prove to a relay.
@@ -22,8 +24,8 @@ pub struct Credentials {
 
 impl Credentials {
     /// What a hello says of the owner of `name`.
-    pub fn owner_key(&self, name: &[u8]) -> Option<String> {
-        self.owner.as_ref().map(|owner| owner.owner_key(name).to_hex())
+    pub fn owner_key(&self, name: &TextName) -> Option<OwnerKey> {
+        self.owner.as_ref().map(|owner| owner.owner_key(name.as_bytes()))
     }
 }
 
@@ -34,7 +36,7 @@ impl Credentials {
 /// The relay's refusal ([`LinkError::Refused`]), or the end of the connection.
 pub async fn greet(
     stream: &TcpStream,
-    hello: &impl Serialize,
+    hello: &Hello,
     credentials: &Credentials,
     decoder: &mut Decoder,
 ) -> Result<Vec<u8>, LinkError> {
@@ -44,7 +46,7 @@ pub async fn greet(
     let json_start = frame.iter().skip(1).position(|byte| *byte == b'|').map_or(0, |at| at + 2);
     write_all(stream, &frame).await?;
     let json = next_control(stream, decoder).await?;
-    let Ok(Challenge { challenge }) = serde_json::from_slice(&json) else { return Ok(json) };
+    let Ok(Challenge { challenge }) = parse_message(&json) else { return Ok(json) };
     let token = credentials.token.as_ref().ok_or(LinkError::NoToken)?;
     let answer = Answer { answer: token.answer(&challenge, &frame[json_start..]) };
     let mut reply = Vec::new();

@@ -8,6 +8,7 @@ use std::{
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
+    Claim, Registration,
     error::LinkError,
     link::{Event, Link, Mode},
 };
@@ -59,8 +60,9 @@ struct Order {
 }
 
 impl Running {
-    /// Runs the link in a task of the current runtime until it ends or this is dropped.
-    pub fn start(mut link: Link) -> Self {
+    /// Runs the link in a task of the current runtime until it ends or this is dropped. A link that was replaced is made again as
+    /// `registration` says, if nobody else is there.
+    pub fn start(mut link: Link, registration: Registration, mut claim: Claim) -> Self {
         let inbox = Arc::new(Inbox::default());
         let (outgoing, mut orders) = mpsc::channel::<Order>(1);
         let kept = Arc::clone(&inbox);
@@ -81,7 +83,13 @@ impl Running {
                     }
                     event = kept.room_for(&mut link) => match event {
                         Ok(event) => kept.put(event),
-                        Err(error) => break error,
+                        Err(error) => match registration.reopen(&mut claim, error).await {
+                            Ok(again) => {
+                                link = again;
+                                kept.renew();
+                            }
+                            Err(error) => break error,
+                        },
                     }
                 }
             };
@@ -196,6 +204,11 @@ impl Inbox {
         }
         drop(state);
         self.changed.notify_waiters();
+    }
+
+    /// The link is another one, which counts its pings anew.
+    fn renew(&self) {
+        self.lock().pongs = 0;
     }
 
     fn end(&self, error: LinkError) {

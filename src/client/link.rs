@@ -9,15 +9,16 @@ use tokio::{
 };
 
 use super::{
+    Registration,
     error::LinkError,
     greet::{Credentials, greet},
     liveness::{HELD_BACK_TIMEOUT, Liveness},
 };
 use crate::{
-    net::{Keepalive, SocketOptions, Target, dial},
+    net::{Keepalive, SocketOptions, dial},
     wire::{
-        Decoder, Frame, FromClient, FromRelay, Hello, Name, PROTOCOL_VERSION, Registered, encode_control,
-        encode_header,
+        Decoder, ErrorCode, Frame, FromClient, FromRelay, Hello, Ownership, Registered, TextName,
+        encode_control, encode_header, parse_message,
     },
 };
 
@@ -71,7 +72,7 @@ pub enum Event {
 pub struct Link {
     stream: TcpStream,
     mode: Mode,
-    name: Name,
+    name: TextName,
     decoder: Decoder,
     arrived: VecDeque<Event>,
     arrived_bytes: usize,
@@ -88,18 +89,15 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects and registers; version 2 proves what `credentials` has. Version 1 gives no sign of success; a taken name shows as an early [`LinkError::Ended`].
+    /// Connects and registers; with `if_free`, only if not even the same owner has the name. Version 1 gives no sign of success; a taken name
+    /// shows as an early [`LinkError::Ended`].
     ///
     /// # Errors
     /// No connection, or the relay's refusal.
-    pub async fn open(
-        target: &Target,
-        name: &Name,
-        mode: Mode,
-        wait: Duration,
-        credentials: &Credentials,
-    ) -> Result<Self, LinkError> {
-        let stream = dial(target, wait).await?;
+    pub(super) async fn open(registration: &Registration, if_free: bool) -> Result<Self, LinkError> {
+        let Registration { relay, name, mode, connect_timeout: wait, credentials } = registration;
+        let (mode, wait) = (*mode, *wait);
+        let stream = dial(relay, wait).await?;
         let _ = mode.socket_options().apply(&stream);
         let mut link = Self {
             stream,
@@ -116,7 +114,7 @@ impl Link {
             bytes_since_ping: 0,
         };
         if mode == Mode::Session {
-            timeout(wait, link.greet(credentials)).await.map_err(|_| LinkError::NoAnswer)??;
+            timeout(wait, link.greet(credentials, if_free)).await.map_err(|_| LinkError::NoAnswer)??;
         } else {
             link.unsent = [name.as_bytes(), b"|"].concat();
             link.flush().await?;
@@ -124,12 +122,11 @@ impl Link {
         Ok(link)
     }
 
-    async fn greet(&mut self, credentials: &Credentials) -> Result<(), LinkError> {
-        let register = String::from_utf8_lossy(self.name.as_bytes()).into_owned();
-        let owner = credentials.owner_key(self.name.as_bytes());
-        let hello = Hello { hello: PROTOCOL_VERSION, register: Some(register), owner, ..Hello::default() };
+    async fn greet(&mut self, credentials: &Credentials, if_free: bool) -> Result<(), LinkError> {
+        let ownership = Ownership { owner: credentials.owner_key(&self.name), if_free };
+        let hello = Hello::Register { name: self.name.clone(), ownership };
         let json = greet(&self.stream, &hello, credentials, &mut self.decoder).await?;
-        let answer: Registered = serde_json::from_slice(&json).map_err(|_| LinkError::NoAnswer)?;
+        let answer: Registered = parse_message(&json).map_err(|_| LinkError::NoAnswer)?;
         self.max_message = answer.max_message;
         self.liveness.set_idle(Duration::from_millis(answer.idle_ms), Instant::now());
         // Whoever saw the name appear may have written already, and nothing else need ever come.
@@ -155,6 +152,9 @@ impl Link {
             match self.take_arrived() {
                 Some(Event::Control(FromRelay::Closing(closing))) => {
                     return Err(LinkError::Closing(Duration::from_millis(closing.retry_ms)));
+                }
+                Some(Event::Control(FromRelay::Error(error))) if error.code == ErrorCode::Replaced => {
+                    return Err(LinkError::Refused { code: error.code, message: error.message });
                 }
                 Some(event) => return Ok(event),
                 None => {}

@@ -1,16 +1,20 @@
 //! What the program's own clients share: a link to a relay, and the ways of using it.
 
 mod bytes;
+mod claim;
 mod error;
 mod greet;
 mod inbox;
 mod link;
 mod liveness;
+mod registration;
 mod transfer;
 
 pub use bytes::PythonBytes;
+pub use claim::Claim;
 pub use error::LinkError;
 pub use greet::{Credentials, greet};
 pub use inbox::{Arrived, Inbox, Running};
 pub use link::{Event, Link, Mode};
+pub use registration::Registration;
 pub use transfer::{Outgoing, Piece, read_pieces};

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     net::write_all,
-    wire::{Answer, CONTROL_BYTES_MAX, encode_challenge, encode_control, parse_header},
+    wire::{Answer, CONTROL_BYTES_MAX, encode_challenge, encode_control, parse_header, parse_message},
 };
 
 /// Finds out who sent `hello`, the JSON of a version 2 connection's first frame. If the relay has tokens, the client has until `deadline`
@@ -64,6 +64,6 @@ fn parse_answer(input: &[u8]) -> Result<Option<(Answer, usize)>, Refusal> {
     }
     let (start, end) = (header.header_bytes, header.header_bytes + header.length as usize);
     let Some(json) = input.get(start..end) else { return Ok(None) };
-    let answer = serde_json::from_slice(json).map_err(|_| Refusal::NoToken)?;
+    let answer = parse_message(json).map_err(|_| Refusal::NoToken)?;
     Ok(Some((answer, end)))
 }

@@ -12,14 +12,15 @@ use tracing::{info, warn};
 
 use super::{
     Live, Shared,
+    config::Delivery,
     handshake::{Greeted, Request, greet},
     peer::{Holder, Peer, PeerRef},
     refusal::discard_until_end,
-    register::register,
-    services::{self, Exposer, Visitor},
+    register::{Asked, register},
+    services::{self, Expose, Exposer, Visitor},
     session::Session,
 };
-use crate::wire::{Closing, ErrorNotice, FromRelay, encode_control};
+use crate::wire::{Closing, ErrorNotice, FromRelay, Hello, Ownership, encode_control};
 
 /// When a client of a stopped relay is told to come back, in milliseconds: about what a restart takes.
 const RETRY_MS: u64 = 1000;
@@ -44,21 +45,31 @@ async fn enter(
     address: SocketAddr,
     live: Live,
 ) -> Option<(Session, Live)> {
-    let Greeted { stream, address, request, identity, owner, rest } = greet(shared, stream, address).await?;
+    let Greeted { stream, address, request, identity, rest } = greet(shared, stream, address).await?;
     match request {
-        Request::Register { name, framing } => {
-            let holder = Holder { name, address, framing, identity, owner };
-            let session = register(shared, stream, holder, rest).await?;
+        Request::Name(name) => {
+            let framing = match shared.config.delivery {
+                Delivery::Raw => Framing::Raw,
+                Delivery::Framed => Framing::Framed,
+            };
+            let holder = Holder { name, address, framing, identity, owner: None };
+            let session = register(shared, stream, holder, None, rest).await?;
             return Some((session, live));
         }
-        Request::Expose(wanted) => {
-            let exposer = Exposer { address, identity, owner };
-            services::expose(shared, stream, exposer, wanted, &rest).await;
+        Request::Hello(Hello::Register { name, ownership: Ownership { owner, if_free } }) => {
+            let (framing, owner) = (Framing::Session, owner.map(Box::new));
+            let holder = Holder { name: name.clone().into(), address, framing, identity, owner };
+            let session = register(shared, stream, holder, Some(Asked { name, if_free }), rest).await?;
+            return Some((session, live));
         }
-        Request::Park { name, key } => {
+        Request::Hello(Hello::Expose { name, port, ownership: Ownership { owner, if_free } }) => {
+            let exposer = Exposer { address, identity, owner: owner.map(Box::new) };
+            services::expose(shared, stream, exposer, Expose { name, port, if_free }, &rest).await;
+        }
+        Request::Hello(Hello::Park { name, key }) => {
             services::park(shared, stream, address, live, (name, key), &rest).await;
         }
-        Request::Open { name } => {
+        Request::Hello(Hello::Open { name }) => {
             let visitor = Visitor { stream, address, received: rest, said_hello: true, live };
             services::open(shared, visitor, &identity, name).await;
         }

@@ -41,7 +41,7 @@ impl Counters {
             CloseReason::Idle => &self.idle,
             CloseReason::SlowConsumer => &self.slow_consumers,
             CloseReason::TooSlow | CloseReason::Starved => &self.slow_senders,
-            CloseReason::BadHeader(_) | CloseReason::BadControl | CloseReason::TooLarge(_) => {
+            CloseReason::BadHeader(_) | CloseReason::BadControl(_) | CloseReason::TooLarge(_) => {
                 &self.protocol_errors
             }
         };

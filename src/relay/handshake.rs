@@ -2,7 +2,6 @@
 
 use std::{io, net::SocketAddr};
 
-use name_relay_core::driver::Framing;
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
@@ -10,14 +9,10 @@ use tokio::{
 
 use super::{
     Shared, auth,
-    config::Delivery,
     policy::Identity,
     refusal::{Refusal, refuse},
-    services::Expose,
 };
-use crate::wire::{
-    CONTROL_BYTES_MAX, FirstBytes, Hello, Name, OwnerKey, PROTOCOL_VERSION, parse_header, parse_registration,
-};
+use crate::wire::{BadHello, CONTROL_BYTES_MAX, FirstBytes, Hello, Name, parse_header, parse_registration};
 
 /// Bytes read at once before a client is known: a registration and a first message.
 const READ_BYTES: usize = 1024;
@@ -29,8 +24,6 @@ pub(super) struct Greeted {
     pub(super) address: SocketAddr,
     pub(super) request: Request,
     pub(super) identity: Identity,
-    /// What makes the client the owner of the names it asks for.
-    pub(super) owner: Option<Box<OwnerKey>>,
     /// What was received behind the request.
     pub(super) rest: Vec<u8>,
 }
@@ -38,23 +31,17 @@ pub(super) struct Greeted {
 /// What a connection asks for in its first bytes.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// To be reached by messages under a name.
-    Register { name: Name, framing: Framing },
-    /// To have a service reached under a name.
-    Expose(Expose),
-    /// To carry a stream of the service that has the key.
-    Park { name: Name, key: String },
-    /// A stream to a service.
-    Open { name: Name },
+    /// Version 1: to be reached by messages under a name.
+    Name(Name),
+    /// Version 2.
+    Hello(Hello),
 }
 
 /// Learns what the client wants, or says to it and to the log why it is not let in.
 pub(super) async fn greet(shared: &Shared, stream: TcpStream, address: SocketAddr) -> Option<Greeted> {
     let mut received = Vec::new();
     match read_proved(shared, &stream, &mut received).await {
-        Ok((Parsed { request, owner, .. }, identity, rest)) => {
-            Some(Greeted { stream, address, request, identity, owner, rest })
-        }
+        Ok((request, identity, rest)) => Some(Greeted { stream, address, request, identity, rest }),
         Err(refusal) => {
             let speaks_version_2 = received.first() == Some(&b'|');
             refuse(shared, refusal, Some(stream), address, speaks_version_2).await;
@@ -68,38 +55,38 @@ async fn read_proved(
     shared: &Shared,
     stream: &TcpStream,
     received: &mut Vec<u8>,
-) -> Result<(Parsed, Identity, Vec<u8>), Refusal> {
+) -> Result<(Request, Identity, Vec<u8>), Refusal> {
     let deadline = Instant::now() + shared.config.register_timeout;
-    let request = timeout_at(deadline, read_request(stream, shared, received)).await;
-    let parsed = request.unwrap_or(Err(Refusal::Late))?;
-    let mut rest = received.split_off(parsed.end);
+    let first = timeout_at(deadline, read_first(stream, received)).await;
+    let (first, end) = first.unwrap_or(Err(Refusal::Late))?;
+    let mut rest = received.split_off(end);
     let policy = shared.policy();
-    let identity = match parsed.json {
-        Some(start) => auth::identify(stream, &policy, &received[start..], &mut rest, deadline).await?,
-        None if policy.lets_in(&Identity::Version1) => Identity::Version1,
-        None => return Err(Refusal::Version1),
-    };
-    Ok((parsed, identity, rest))
+    match first {
+        First::Hello { json, hello } => {
+            // What the hello asks for is nobody's business who cannot prove a token.
+            let identity = auth::identify(stream, &policy, &received[json..], &mut rest, deadline).await?;
+            Ok((Request::Hello(hello.map_err(Refusal::Hello)?), identity, rest))
+        }
+        First::Name(name) if policy.lets_in(&Identity::Version1) => {
+            Ok((Request::Name(name), Identity::Version1, rest))
+        }
+        First::Name(_) => Err(Refusal::Version1),
+    }
 }
 
-/// A request and where it stands in what was received.
-struct Parsed {
-    request: Request,
-    /// Where the JSON of the hello starts; version 1 has none.
-    json: Option<usize>,
-    end: usize,
-    owner: Option<Box<OwnerKey>>,
+/// The first thing a client sends.
+enum First {
+    /// Version 1's registration.
+    Name(Name),
+    /// A JSON object, which starts at `json`, and what it asks for.
+    Hello { json: usize, hello: Result<Hello, BadHello> },
 }
 
-/// Reads until the request is complete.
-async fn read_request(
-    stream: &TcpStream,
-    shared: &Shared,
-    received: &mut Vec<u8>,
-) -> Result<Parsed, Refusal> {
+/// Reads until the first thing is complete, and says where it ends.
+async fn read_first(stream: &TcpStream, received: &mut Vec<u8>) -> Result<(First, usize), Refusal> {
     loop {
-        if let Some(request) = parse_request(received, shared.config.delivery)? {
-            return Ok(request);
+        if let Some(first) = parse_first(received)? {
+            return Ok(first);
         }
         read_more(stream, received).await.map_err(Refusal::Gone)?;
     }
@@ -118,54 +105,31 @@ pub(super) async fn read_more(stream: &TcpStream, received: &mut Vec<u8>) -> io:
     Ok(())
 }
 
-/// The request at the start of `received`, if it is complete.
-fn parse_request(received: &[u8], delivery: Delivery) -> Result<Option<Parsed>, Refusal> {
-    let Some(first) = FirstBytes::recognize(received) else { return Ok(None) };
-    match first {
+/// The first thing in `received` and where it ends, if it is complete.
+fn parse_first(received: &[u8]) -> Result<Option<(First, usize)>, Refusal> {
+    let Some(spoken) = FirstBytes::recognize(received) else { return Ok(None) };
+    match spoken {
         FirstBytes::Tls => Err(Refusal::Tls),
         FirstBytes::Http => Err(Refusal::Http),
-        FirstBytes::Version1 => parse_version_1(received, delivery),
-        FirstBytes::Version2 => parse_version_2(received),
+        FirstBytes::Version1 => {
+            let Some(name) = parse_registration(received).map_err(Refusal::Name)? else { return Ok(None) };
+            let end = name.len() + 1;
+            Ok(Some((First::Name(Name::new(name).map_err(Refusal::Name)?), end)))
+        }
+        FirstBytes::Version2 => parse_hello(received),
     }
 }
 
-fn parse_version_1(received: &[u8], delivery: Delivery) -> Result<Option<Parsed>, Refusal> {
-    let Some(name) = parse_registration(received).map_err(Refusal::Name)? else { return Ok(None) };
-    let framing = match delivery {
-        Delivery::Raw => Framing::Raw,
-        Delivery::Framed => Framing::Framed,
-    };
-    let request = Request::Register { name: Name::new(name).map_err(Refusal::Name)?, framing };
-    Ok(Some(Parsed { request, json: None, end: name.len() + 1, owner: None }))
-}
-
-fn parse_version_2(received: &[u8]) -> Result<Option<Parsed>, Refusal> {
+fn parse_hello(received: &[u8]) -> Result<Option<(First, usize)>, Refusal> {
     let Some(header) = parse_header(received).map_err(Refusal::Header)? else { return Ok(None) };
     if header.length > CONTROL_BYTES_MAX {
         return Err(Refusal::TooLong(header.length));
     }
     let (start, end) = (header.header_bytes, header.header_bytes + header.length as usize);
     let Some(json) = received.get(start..end) else { return Ok(None) };
-    let hello: Hello = serde_json::from_slice(json).map_err(Refusal::Json)?;
-    if hello.hello != PROTOCOL_VERSION {
-        return Err(Refusal::Version(hello.hello));
+    match Hello::parse(json) {
+        // No hello at all, so there is nothing to be proved about it.
+        Err(error @ BadHello::Object(_)) => Err(Refusal::Hello(error)),
+        hello => Ok(Some((First::Hello { json: start, hello }, end))),
     }
-    let key = |text: &String| OwnerKey::from_hex(text).map(Box::new).ok_or(Refusal::BadOwner);
-    let owner = hello.owner.as_ref().map(key).transpose()?;
-    Ok(Some(Parsed { request: request(hello)?, json: Some(start), end, owner }))
-}
-
-/// What a hello asks for: exactly one thing.
-fn request(hello: Hello) -> Result<Request, Refusal> {
-    let named = |name: String| Name::new(name.as_bytes()).map_err(Refusal::Name);
-    Ok(match (hello.register, hello.expose, hello.park, hello.open) {
-        (Some(name), None, None, None) => Request::Register { name: named(name)?, framing: Framing::Session },
-        (None, Some(name), None, None) => Request::Expose(Expose { name: named(name)?, port: hello.port }),
-        (None, None, Some(name), None) => {
-            Request::Park { name: named(name)?, key: hello.key.unwrap_or_default() }
-        }
-        (None, None, None, Some(name)) => Request::Open { name: named(name)? },
-        (None, None, None, None) => return Err(Refusal::NoRequest),
-        _ => return Err(Refusal::ManyRequests),
-    })
 }

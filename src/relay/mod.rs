@@ -10,6 +10,7 @@ mod connection;
 mod counters;
 mod gather;
 mod handshake;
+mod line_ends;
 mod peer;
 mod refusal;
 mod register;
@@ -48,6 +49,7 @@ pub use services::PublicPorts;
 use self::{
     counters::Counters,
     gather::Gather,
+    line_ends::LineEnds,
     peer::Peer,
     registry::Registry,
     services::{Service, Services},
@@ -83,6 +85,7 @@ struct Shared {
     /// What may wait in all queues.
     budget: Arc<Budget>,
     input_limits: InputLimits,
+    line_ends: LineEnds,
     spin: Spin,
     stopping: AtomicBool,
     /// Connections with a task, registered or not.
@@ -133,6 +136,7 @@ impl Relay {
             gather: Gather::default(),
             budget,
             input_limits,
+            line_ends: LineEnds::default(),
             spin,
             stopping: AtomicBool::new(false),
             live: AtomicUsize::new(0),

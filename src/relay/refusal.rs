@@ -7,13 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use name_relay_core::registry::Denied;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use tracing::{debug, warn};
 
 use super::Shared;
 use crate::net::ListenError;
 use crate::wire::{
-    BadName, CONTROL_BYTES_MAX, ErrorCode, ErrorNotice, FromRelay, HeaderError, Name, PROTOCOL_VERSION,
+    BadHello, BadName, CONTROL_BYTES_MAX, ErrorCode, ErrorNotice, FromRelay, HeaderError, Name, TextName,
     encode_control,
 };
 
@@ -53,16 +54,12 @@ pub(super) enum Refusal {
     Name(BadName),
     Header(HeaderError),
     TooLong(u64),
-    Json(serde_json::Error),
-    Version(u32),
-    NoRequest,
-    ManyRequests,
-    BadOwner,
+    Hello(BadHello),
     Taken(Name),
-    NoSuchService(Name),
+    NoSuchService(TextName),
     /// The service has parked no connection in time.
-    NotAnswered(Name),
-    BadKey(Name),
+    NotAnswered(TextName),
+    BadKey(TextName),
     TooManyStreams,
     NoPublicPorts,
     /// The port, and the first and the last of those that are given away.
@@ -116,6 +113,14 @@ pub(super) async fn discard_until_end(stream: &TcpStream) -> io::Result<()> {
 }
 
 impl Refusal {
+    /// The registry's answer, for the client and the log.
+    pub(super) fn denied(denied: Denied, name: Name) -> Self {
+        match denied {
+            Denied::Taken => Self::Taken(name),
+            Denied::Gone => Self::Gone(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
     /// What the client is sent, in what it speaks itself; version 1 has no words for it.
     fn answer(&self, speaks_version_2: bool) -> Option<Vec<u8>> {
         match self {
@@ -144,10 +149,7 @@ impl Refusal {
             Self::Name(_) => ErrorCode::BadName,
             Self::Http | Self::Tls => ErrorCode::BadFrame,
             Self::Header(_) | Self::TooLong(_) => ErrorCode::BadFrame,
-            Self::Json(error) if !error.is_data() => ErrorCode::BadFrame,
-            Self::Json(_) | Self::Version(_) | Self::NoRequest | Self::ManyRequests | Self::BadOwner => {
-                ErrorCode::BadHello
-            }
+            Self::Hello(error) => error.code(),
             Self::Taken(_) => ErrorCode::NameTaken,
             Self::NoSuchService(_) => ErrorCode::NoSuchService,
             Self::BadKey(_) => ErrorCode::BadKey,
@@ -178,13 +180,7 @@ impl fmt::Display for Refusal {
             Self::Name(error) => error.fmt(f),
             Self::Header(error) => write!(f, "the hello has {error}"),
             Self::TooLong(length) => write!(f, "a hello of {length} bytes; {CONTROL_BYTES_MAX} are the most"),
-            Self::Json(error) => write!(f, "the hello is not the JSON it should be: {error}"),
-            Self::Version(version) => {
-                write!(f, "version {version} of the protocol; this relay speaks {PROTOCOL_VERSION}")
-            }
-            Self::NoRequest => f.write_str("the hello asks for nothing this relay knows"),
-            Self::ManyRequests => f.write_str("the hello asks for more than one thing"),
-            Self::BadOwner => f.write_str("the owner's key in the hello is not 64 hexadecimal digits"),
+            Self::Hello(error) => error.fmt(f),
             Self::Taken(name) => write!(f, "the name {name} is taken"),
             Self::NoSuchService(name) => write!(f, "nobody exposes a service named {name}"),
             Self::NotAnswered(name) => write!(f, "the service {name} did not answer in time"),

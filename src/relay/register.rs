@@ -6,7 +6,7 @@ use std::{
     task::Poll,
 };
 
-use name_relay_core::{close::CloseReason, driver::Framing, registry::Claim};
+use name_relay_core::{close::CloseReason, registry::Claim};
 use tokio::net::TcpStream;
 
 use super::{
@@ -16,7 +16,16 @@ use super::{
     refusal::{Refusal, refuse},
     session::Session,
 };
-use crate::wire::{PROTOCOL_VERSION, Registered, encode_control};
+use crate::net::has_ended;
+use crate::wire::{PROTOCOL_VERSION, Registered, TextName, encode_control};
+
+/// What a client of version 2 is answered, and what it does not want.
+pub(super) struct Asked {
+    /// As the holder has it.
+    pub(super) name: TextName,
+    /// The name is to stay with a holder of the same owner.
+    pub(super) if_free: bool,
+}
 
 /// Takes the name for the client, and answers it if it speaks version 2. A name that is taken, or not for this client, is told to the
 /// client and the log.
@@ -24,12 +33,14 @@ pub(super) async fn register(
     shared: &Arc<Shared>,
     stream: TcpStream,
     holder: Holder,
+    asked: Option<Asked>,
     rest: Vec<u8>,
 ) -> Option<Session> {
-    let (address, framing) = (holder.address, holder.framing);
+    let (address, speaks_version_2) = (holder.address, asked.is_some());
+    let claim = Claim::new(asked.as_ref().is_some_and(|asked| asked.if_free));
     if !shared.policy().may(&holder.identity, Action::Register, holder.name.as_bytes()) {
         let refusal = Refusal::NotAllowed(holder.name);
-        refuse(shared, refusal, Some(stream), address, framing == Framing::Session).await;
+        refuse(shared, refusal, Some(stream), address, speaks_version_2).await;
         return None;
     }
     // The waker of this very task: the session will be polled by it, and by nothing in between.
@@ -37,13 +48,13 @@ pub(super) async fn register(
     let (reader, writer) = stream.into_split();
     let config = &shared.config;
     let peer = PeerRef::new(holder, writer, waker, Arc::clone(&shared.budget), shared.clock.now());
-    if framing == Framing::Session {
+    if let Some(Asked { name, .. }) = asked {
         let mut answer = Vec::new();
         encode_control(
             &mut answer,
             &Registered {
                 hello: PROTOCOL_VERSION,
-                registered: String::from_utf8_lossy(peer.name().as_bytes()).into_owned(),
+                registered: name,
                 max_message: config.message_bytes_max,
                 idle_ms: config.idle_ms(),
             },
@@ -51,18 +62,20 @@ pub(super) async fn register(
         // Queued before anyone can find the name, so that no message comes before it.
         peer.visit(|outbox| outbox.append(&answer));
     }
-    if let Ok(earlier) = shared.registry.insert(&peer, Claim::TakeOver, || false) {
-        if let Some(earlier) = earlier {
-            earlier.end(CloseReason::Replaced);
+    let denied = match shared.registry.insert(&peer, claim, || has_ended(peer.stream())) {
+        Ok(earlier) => {
+            if let Some(earlier) = earlier {
+                earlier.end(CloseReason::Replaced);
+            }
+            // A policy that came since it was asked has already looked at everybody it found.
+            shared.check(&peer, &shared.policy());
+            shared.counters.joined.fetch_add(1, Relaxed);
+            return Some(Session::new(Arc::clone(shared), peer, reader, rest));
         }
-        // A policy that came since it was asked has already looked at everybody it found.
-        shared.check(&peer, &shared.policy());
-        shared.counters.joined.fetch_add(1, Relaxed);
-        return Some(Session::new(Arc::clone(shared), peer, reader, rest));
-    }
-    let taken = Refusal::Taken(peer.name().clone());
+        Err(denied) => Refusal::denied(denied, peer.name().clone()),
+    };
     // Nobody else ever had the peer, so there is always a stream to refuse on.
     let stream = peer.into_stream().and_then(|writer| writer.reunite(reader).ok());
-    refuse(shared, taken, stream, address, framing == Framing::Session).await;
+    refuse(shared, denied, stream, address, speaks_version_2).await;
     None
 }

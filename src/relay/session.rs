@@ -15,7 +15,7 @@ use std::{
 use name_relay_core::{
     batch::RECIPIENTS_MAX,
     close::CloseReason,
-    driver::Driver,
+    driver::{Driver, Framing},
     session::{self as core, Next},
 };
 use tokio::{
@@ -217,6 +217,9 @@ impl Driver for Shared {
 
     fn undeliverable(&self, sender: &PeerRef, name: &[u8], count: u64) {
         self.counters.undeliverable.fetch_add(count, Relaxed);
+        if sender.framing() != Framing::Session && matches!(name.first(), Some(b'\r' | b'\n')) {
+            self.line_ends.hint(sender, name);
+        }
         let to = crate::wire::Escaped(name);
         tracing::debug!(from = %sender.name(), %to, count, "undeliverable");
     }

@@ -8,7 +8,7 @@ use tokio::{net::TcpStream, time::timeout};
 use crate::{
     client::{Credentials, LinkError, greet},
     net::{Keepalive, SocketOptions, Target, dial},
-    wire::{CONTROL_BYTES_MAX, Decoder, ErrorCode, Hello},
+    wire::{CONTROL_BYTES_MAX, Decoder, ErrorCode, Hello, parse_message},
 };
 
 /// Finds a relay that vanished while nothing is sent: dead after 10 + 3 x 5 s.
@@ -59,7 +59,7 @@ impl Access {
     ) -> Result<Answered<T>, LinkError> {
         let mut decoder = Decoder::new(CONTROL_BYTES_MAX);
         let json = greet(&stream, hello, &self.credentials, &mut decoder).await?;
-        let answer = serde_json::from_slice(&json).map_err(|_| LinkError::NoAnswer)?;
+        let answer = parse_message(&json).map_err(|_| LinkError::NoAnswer)?;
         Ok(Answered { stream, answer, decoder })
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     client::LinkError,
-    wire::{Decoder, Exposed, FromClient, FromRelay, Hello, PROTOCOL_VERSION, encode_control},
+    wire::{Decoder, Exposed, FromClient, FromRelay, Hello, Ownership, encode_control},
 };
 
 /// How often the relay is asked whether it is there, at most: an exposer that was cut off is to come back within seconds.
@@ -48,20 +48,15 @@ pub(super) enum Demand {
 }
 
 impl Control {
-    /// Asks the relay for the service's name, and for a public port.
+    /// Asks the relay for the service's name, and for a public port; with `if_free`, only if not even the same owner has the name.
     pub(super) async fn open(
         access: &Access,
         service: &Service,
         port: Option<u16>,
+        if_free: bool,
     ) -> Result<Self, LinkError> {
-        let name = service.name.as_bytes();
-        let hello = Hello {
-            hello: PROTOCOL_VERSION,
-            expose: Some(String::from_utf8_lossy(name).into_owned()),
-            port,
-            owner: access.credentials.owner_key(name),
-            ..Hello::default()
-        };
+        let ownership = Ownership { owner: access.credentials.owner_key(&service.name), if_free };
+        let hello = Hello::Expose { name: service.name.clone(), port, ownership };
         let Answered { stream, answer: exposed, decoder } = access.ask::<Exposed>(&hello).await?;
         let ping_every = PING_EVERY.min(Duration::from_millis(exposed.idle_ms) / 3);
         let next_ping = Instant::now() + ping_every;

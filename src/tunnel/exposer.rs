@@ -12,8 +12,8 @@ use super::{
     pool::{Pool, SHRINK_EVERY},
 };
 use crate::{
-    client::LinkError,
-    net::{Backoff, Streams},
+    client::{Claim, LinkError},
+    net::{Reconnect, Streams},
     wire::ErrorCode,
 };
 
@@ -50,19 +50,29 @@ impl Exposer {
     /// What the relay refuses for good, or the last failure when the time for trying is over.
     pub async fn run(mut self, exposed: impl Fn(&Service, Option<u16>)) -> LinkError {
         let (name, relay) = (self.service.name.clone(), self.access.relay.clone());
-        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
+        let mut reconnect = Reconnect::new(RETRY_FIRST, RETRY_MOST);
+        let mut claim = Claim::default();
         let mut down_since = Instant::now();
         loop {
-            let error = match Control::open(&self.access, &self.service, self.port).await {
+            let error = match Control::open(&self.access, &self.service, self.port, claim.if_free()).await {
                 Ok(control) => {
                     info!(service = %name, %relay, port = control.exposed.port, "exposed");
                     self.was_exposed = true;
+                    claim.won();
+                    reconnect.connected();
                     self.port = control.exposed.port.or(self.port);
                     exposed(&self.service, control.exposed.port);
                     let error = self.session(control).await;
-                    backoff.reset();
                     down_since = Instant::now();
                     error
+                }
+                Err(error) => error,
+            };
+            let error = match claim.ask_again(error) {
+                Ok(pause) => {
+                    warn!(service = %name, %relay, "another connection of the same owner has taken the name; asking for it again");
+                    sleep(pause).await;
+                    continue;
                 }
                 Err(error) => error,
             };
@@ -70,12 +80,10 @@ impl Exposer {
             if !self.is_worth_another_try(&error) || left.is_some_and(|left| left.is_zero()) {
                 return error;
             }
-            let mut wait = backoff.wait();
-            if let LinkError::Closing(retry) = error {
-                wait = wait.max(retry);
-            }
+            let asked = if let LinkError::Closing(asked) = error { asked } else { Duration::ZERO };
+            let wait = reconnect.pause(asked);
             // The last try is made when the time is over, not a whole pause later.
-            wait = left.map_or(wait, |left| wait.min(left));
+            let wait = left.map_or(wait, |left| wait.min(left));
             warn!(service = %name, %relay, %error, retry_in = ?wait, "not exposed for now");
             sleep(wait).await;
         }

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     client::LinkError,
     net::{Acceptor, Backoff, SocketOptions, Streams, reset},
-    wire::{ErrorCode, Hello, Name, Opened, PROTOCOL_VERSION},
+    wire::{ErrorCode, Hello, Opened, TextName},
 };
 
 /// The first and the longest wait before another try to reach the relay: somebody is waiting for the stream.
@@ -35,7 +35,7 @@ const RETRY_FOR: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Forwarder {
     access: Access,
-    name: Name,
+    name: TextName,
     retry_for: Option<Duration>,
     /// The last try to reach the relay failed; said once.
     is_cut_off: AtomicBool,
@@ -44,7 +44,7 @@ pub struct Forwarder {
 impl Forwarder {
     /// Streams to the service `name` through the relay of `access`. With `retry_for`, whatever may pass is tried again for so long, an
     /// unknown service too; without, only an unreachable relay is, for a few seconds.
-    pub fn new(access: Access, name: Name, retry_for: Option<Duration>) -> Self {
+    pub fn new(access: Access, name: TextName, retry_for: Option<Duration>) -> Self {
         Self { access, name, retry_for, is_cut_off: AtomicBool::new(false) }
     }
 
@@ -76,11 +76,7 @@ impl Forwarder {
     pub async fn open(&self) -> Result<(TcpStream, Vec<u8>), LinkError> {
         let started = Instant::now();
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
-        let hello = Hello {
-            hello: PROTOCOL_VERSION,
-            open: Some(String::from_utf8_lossy(self.name.as_bytes()).into_owned()),
-            ..Hello::default()
-        };
+        let hello = Hello::Open { name: self.name.clone() };
         loop {
             let error = match self.access.ask::<Opened>(&hello).await {
                 Ok(Answered { stream, answer: _, decoder }) => {

@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use serde::Deserialize;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     client::LinkError,
     net::{Backoff, Streams},
-    wire::{FromRelay, Hello, PROTOCOL_VERSION},
+    wire::{Hello, StreamNotice},
 };
 
 /// Connections parked at least: one for a visitor, and one for whoever comes while it is being replaced.
@@ -74,6 +75,12 @@ struct Parking {
     service: Arc<Service>,
     key: String,
     streams: Arc<Streams>,
+}
+
+/// What a parked connection hears when a visitor has come.
+#[derive(Debug, Deserialize)]
+struct Visited {
+    stream: StreamNotice,
 }
 
 #[derive(Debug)]
@@ -213,21 +220,15 @@ impl Parking {
         };
         // Counted before the relay has it: what it says next may be that a visitor has come.
         tell(Report::Parked);
-        let hello = Hello {
-            hello: PROTOCOL_VERSION,
-            park: Some(String::from_utf8_lossy(self.service.name.as_bytes()).into_owned()),
-            key: Some(self.key.clone()),
-            ..Hello::default()
-        };
-        match self.access.greet::<FromRelay>(stream, &hello).await {
-            Ok(Answered { stream, answer: FromRelay::Stream(notice), decoder }) => {
+        let hello = Hello::Park { name: self.service.name.clone(), key: self.key.clone() };
+        match self.access.greet::<Visited>(stream, &hello).await {
+            Ok(Answered { stream, answer: Visited { stream: notice }, decoder }) => {
                 tell(Report::Taken);
                 let (service, streams) = (Arc::clone(&self.service), Arc::clone(&self.streams));
                 let received = decoder.into_rest();
                 // Outlives the pool: a stream goes on when the control session is lost.
                 tokio::spawn(async move { service.serve(&streams, stream, notice, received).await });
             }
-            Ok(_) => tell(Report::Failed { was_parked: true, error: LinkError::NoAnswer }),
             Err(LinkError::Ended) => tell(Report::Released),
             Err(error) => tell(Report::Failed { was_parked: true, error }),
         }
@@ -237,7 +238,7 @@ impl Parking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{client::Credentials, net::Target, tunnel::streams, wire::Name};
+    use crate::{client::Credentials, net::Target, tunnel::streams, wire::TextName};
 
     #[tokio::test(start_paused = true)]
     async fn a_relay_that_does_not_end_what_it_is_asked_to_does_not_empty_the_pool() {
@@ -246,7 +247,7 @@ mod tests {
             credentials: Credentials::default(),
             connect_timeout: Duration::from_secs(1),
         };
-        let name = Name::new(b"web").unwrap();
+        let name = TextName::new("web").unwrap();
         let address = Target::new("127.0.0.1", 1);
         let service = Service { name, address, port: None, proxy_protocol: false, ready_max: 64 };
         let mut pool = Pool::new(access, Arc::new(service), String::new(), Arc::new(streams()));

@@ -8,7 +8,7 @@ use tracing::{debug, warn};
 use super::{proxy_protocol, stream::join};
 use crate::{
     net::{SocketOptions, Streams, Target, dial, reset},
-    wire::{Name, StreamNotice},
+    wire::{StreamNotice, TextName},
 };
 
 /// How long the local service may take to accept a connection: it is near.
@@ -18,7 +18,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// Its name at the relay.
-    pub name: Name,
+    pub name: TextName,
     /// Where it is, seen from here.
     pub address: Target,
     /// Also on this public port of the relay's machine; 0: on any that the relay gives away.

@@ -34,6 +34,9 @@ mod operations;
 mod options;
 mod overload;
 mod owner;
+#[cfg(unix)]
+mod pauses;
+mod reconnecting;
 mod stopping;
 #[cfg(target_os = "linux")]
 mod system;

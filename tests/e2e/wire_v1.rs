@@ -429,3 +429,29 @@ fn names_may_be_any_bytes() {
     relay.process.expect_stderr("\\u{1b}[31m\\r\\n");
     assert!(!relay.process.stderr().contains('\u{1b}'), "no escape reaches the terminal");
 }
+
+#[test]
+fn a_client_that_ends_its_frames_with_a_line_end_finds_nobody_and_the_log_says_why() {
+    const HINT: &str = "a message for a name that begins with a line end was discarded";
+    let relay = Relay::start();
+    let mut to = relay.client("to");
+    // As a client that prints lines: the line end behind each frame is the beginning of the next destination.
+    let mut lines = relay.connect();
+    lines.send("ln|\n");
+    for _ in 0..20 {
+        lines.send("to|2|hi\n");
+    }
+    relay.logged(&["INFO", "name=ln", "to=\\nto", HINT]);
+    let mut session = relay.connect();
+    session.send(frame(b"", br#"{"hello":2,"register":"session"}"#));
+    assert_eq!(session.control()["registered"], "session");
+    // Version 2 is told.
+    session.send_to("\r\nto", "hi");
+    assert_eq!(session.control()["undeliverable"]["dest"], "\r\nto");
+    lines.send("x");
+    drop(lines);
+    relay.logged(&["left", "name=ln"]);
+    session.send_to("to", "hello");
+    to.expect("hello");
+    assert_eq!(relay.log_at_end().matches(HINT).count(), 1);
+}

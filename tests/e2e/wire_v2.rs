@@ -224,6 +224,107 @@ fn an_unknown_verb_is_an_error_that_does_not_end_the_session() {
 }
 
 #[test]
+fn a_field_that_is_unknown_does_not_hide_the_verb() {
+    let relay = Relay::start();
+    let mut a = session(&relay, "a");
+    for json in [r#"{"ping":7,"x":2}"#, r#"{"x":null,"ping":7}"#, r#"{"hello":2,"ping":7}"#] {
+        a.send(control(json));
+        assert_eq!(a.control()["pong"], 7, "{json}");
+    }
+}
+
+#[test]
+fn a_frame_without_a_known_verb_does_not_end_the_session() {
+    let relay = Relay::start();
+    let mut a = session(&relay, "a");
+    for json in ["{}", r#"{"dance":1,"sing":2}"#, r#"{"hello":2,"register":"b"}"#, r#"{"unpark":1}"#] {
+        a.send(control(json));
+        assert_eq!(a.control()["error"]["code"], "unknown_verb", "{json}");
+    }
+    // The second hello has changed nothing.
+    a.send_to("a", "still here");
+    a.expect(frame(b"a", b"still here"));
+}
+
+/// Control frames that end a session.
+const FATAL: [&str; 11] = [
+    r#"{"ping":-1}"#,
+    r#"{"ping":"7"}"#,
+    r#"{"ping":null}"#,
+    r#"{"ping":1.0}"#,
+    r#"{"ping":18446744073709551616}"#,
+    r#"{"ping":1,"unpark":1}"#,
+    r#"{"ping":1,"ping":1}"#,
+    r#"{"ping":1,"x":1,"x":1}"#,
+    r#"["ping",7]"#,
+    r#"{"x":"\ud800"}"#,
+    "7",
+];
+
+#[test]
+fn a_control_frame_that_breaks_the_rules_ends_the_session() {
+    let relay = Relay::start();
+    for (n, json) in FATAL.iter().enumerate() {
+        let mut service = relay.connect();
+        service.send(control(&format!(r#"{{"hello":2,"expose":"a{n}"}}"#)));
+        assert!(service.control()["exposed"].is_string());
+        for mut a in [session(&relay, &format!("a{n}")), service] {
+            a.send(control(json));
+            assert_eq!(a.control()["error"]["code"], "bad_frame", "{json}");
+            a.expect_closed();
+        }
+    }
+}
+
+#[test]
+fn every_hello_is_challenged_before_it_is_judged() {
+    const TOKEN: &str = "the token of the relay";
+    let mut serve = command(["serve", "--listen", "127.0.0.1:0"]);
+    serve.env("RELAY_TOKEN", TOKEN);
+    let relay = Relay::from_process(Process::spawn(serve), announced);
+    let token = Secret::new(TOKEN.as_bytes()).unwrap();
+    let long = format!(r#"{{"hello":2,"register":"{}"}}"#, "n".repeat(256));
+    for (hello, code) in [
+        (r#"{"hello":3}"#, "bad_hello"),
+        ("{}", "bad_hello"),
+        (r#"{"hello":2,"register":"a","owner":7}"#, "bad_hello"),
+        (r#"{"hello":2,"register":""}"#, "bad_name"),
+        (&long, "bad_name"),
+        (r#"{"hello":2,"open":"nobody"}"#, "no_such_service"),
+    ] {
+        let challenged = || {
+            let mut socket = relay.connect();
+            socket.send(control(hello));
+            let challenge = socket.control()["challenge"].as_str().expect("a challenge").to_owned();
+            (socket, token.answer(&challenge, hello.as_bytes()))
+        };
+        let (mut socket, answer) = challenged();
+        socket.send(control(&format!(r#"{{"answer":"{answer}"}}"#)));
+        assert_eq!(socket.control()["error"]["code"], code, "{hello}");
+        socket.expect_closed();
+        // Whoever cannot prove the token, in the one way there is, learns nothing about the hello.
+        for wrong in [
+            r#"{"answer":"UPPER"}"#,
+            r#"["ANSWER"]"#,
+            r#"{"answer":"ANSWER","answer":"ANSWER"}"#,
+            r#"{"ping":7}"#,
+        ] {
+            let (mut socket, answer) = challenged();
+            let wrong = wrong.replace("UPPER", &answer.to_uppercase()).replace("ANSWER", &answer);
+            socket.send(control(&wrong));
+            assert_eq!(socket.control()["error"]["code"], "unauthorized", "{wrong}");
+            socket.expect_closed();
+        }
+    }
+    // What is no hello at all has nothing to prove.
+    for json in ["[2]", "{", r#"{"hello":2,"hello":2}"#] {
+        let mut socket = relay.connect();
+        socket.send(control(json));
+        assert_eq!(socket.control()["error"]["code"], "bad_frame", "{json}");
+    }
+}
+
+#[test]
 fn every_refused_hello_is_answered_with_its_code() {
     let relay = Relay::start();
     let _holder = session(&relay, "held");
@@ -234,6 +335,15 @@ fn every_refused_hello_is_answered_with_its_code() {
         (control(r#"{"hello":2,"register":"a|b"}"#), "bad_name"),
         (control(&long), "bad_name"),
         (control(r#"{"hello":2}"#), "bad_hello"),
+        (control("{}"), "bad_hello"),
+        (control(r#"{"ping":7}"#), "bad_hello"),
+        (control(r#"{"hello":2,"register":"a","open":"a"}"#), "bad_hello"),
+        (control(r#"{"hello":2,"register":null}"#), "bad_hello"),
+        (control(r#"{"hello":2,"register":"a","owner":null}"#), "bad_hello"),
+        (control(&format!(r#"{{"hello":2,"register":"a","owner":"{}"}}"#, "0A".repeat(32))), "bad_hello"),
+        (control(r#"[2,"arr"]"#), "bad_frame"),
+        (control(r#"{"hello":2,"register":"a","register":"b"}"#), "bad_frame"),
+        (control(r#"{"hello":2,"register":"\ud800"}"#), "bad_frame"),
         (control(r#"{"hello":3,"register":"a"}"#), "bad_hello"),
         (control(r#"{"hello":"two","register":"a"}"#), "bad_hello"),
         (control("not json"), "bad_frame"),

@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use crate::wire::{ErrorCode, HeaderError};
+use crate::wire::{BadControl, DecodeError, ErrorCode, HeaderError};
 
 /// Why a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +27,8 @@ pub enum CloseReason {
     Revoked,
     /// What it sent is no frame.
     BadHeader(HeaderError),
-    /// A control frame that is too long or not a JSON object.
-    BadControl,
+    /// A control frame that cannot be understood.
+    BadControl(BadControl),
     /// A version 1 client sent a message over the limit of framed delivery.
     TooLarge(u64),
 }
@@ -72,7 +72,7 @@ impl CloseReason {
             // Its connection takes no more bytes, so there is no way to tell it.
             Self::SlowConsumer => None,
             Self::TooSlow => Some(ErrorCode::TooSlow),
-            Self::BadHeader(_) | Self::BadControl => Some(ErrorCode::BadFrame),
+            Self::BadHeader(_) | Self::BadControl(_) => Some(ErrorCode::BadFrame),
             Self::TooLarge(_) => Some(ErrorCode::TooLarge),
         }
     }
@@ -90,6 +90,21 @@ impl From<io::Error> for CloseReason {
     }
 }
 
+impl From<BadControl> for CloseReason {
+    fn from(error: BadControl) -> Self {
+        Self::BadControl(error)
+    }
+}
+
+impl From<DecodeError> for CloseReason {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Header(error) => Self::BadHeader(error),
+            DecodeError::TooLarge(_) => Self::BadControl(BadControl::TooLong),
+        }
+    }
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -103,9 +118,7 @@ impl fmt::Display for CloseReason {
             Self::Revoked => f.write_str("the relay no longer allows it"),
             Self::Replaced => f.write_str("its owner has registered the name anew"),
             Self::BadHeader(error) => write!(f, "protocol error: {error}"),
-            Self::BadControl => {
-                f.write_str("protocol error: a control frame that is too long or not a JSON object")
-            }
+            Self::BadControl(error) => write!(f, "protocol error: {error}"),
             Self::TooLarge(length) => {
                 write!(f, "a message of {length} bytes is over the limit of framed delivery")
             }

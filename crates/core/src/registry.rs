@@ -41,6 +41,27 @@ pub enum Claim {
     IfFree,
 }
 
+impl Claim {
+    /// The claim of a hello that has `if_free`, or not.
+    pub fn new(if_free: bool) -> Self {
+        if if_free { Self::IfFree } else { Self::TakeOver }
+    }
+
+    /// Whether the holder of a name makes way. See [`Names::register`].
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn judge(self, is_same_owner: bool, has_gone: impl FnOnce() -> bool) -> Result<(), Denied> {
+        if self == Self::IfFree || !is_same_owner {
+            return Err(Denied::Taken);
+        }
+        if has_gone() && !mutation::is_on(Mutation::GoneClientWins) {
+            return Err(Denied::Gone);
+        }
+        Ok(())
+    }
+}
+
 impl<H: Holder, S: BuildHasher + Default> Default for Names<H, S> {
     fn default() -> Self {
         Self { holders: HashSet::default() }
@@ -66,12 +87,7 @@ impl<H: Holder, S: BuildHasher> Names<H, S> {
         has_gone: impl FnOnce() -> bool,
     ) -> Result<Option<H>, Denied> {
         if let Some(holder) = self.get(newcomer.name()) {
-            if claim == Claim::IfFree || !holder.has_owner_of(newcomer) {
-                return Err(Denied::Taken);
-            }
-            if has_gone() && !mutation::is_on(Mutation::GoneClientWins) {
-                return Err(Denied::Gone);
-            }
+            claim.judge(holder.has_owner_of(newcomer), has_gone)?;
         }
         Ok(self.holders.replace(ByName(newcomer.clone())).map(|earlier| earlier.0))
     }

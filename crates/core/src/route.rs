@@ -13,7 +13,7 @@ use crate::{
     outbox::{Grant, Reserved, WriteMode},
     undeliverable::{Lost, encode_notice},
     wire::{
-        CONTROL_BYTES_MAX, ErrorCode, ErrorNotice, FromClient, FromRelay, Header, encode_control,
+        BadControl, CONTROL_BYTES_MAX, ErrorCode, ErrorNotice, FromClient, FromRelay, Header, encode_control,
         encode_header, parse_header,
     },
 };
@@ -362,14 +362,14 @@ impl<'a, D: Driver> Router<'a, D> {
     /// A control frame of version 2.
     fn control(&mut self, start: usize, header: &Header, arrived: usize) -> Result<(), Stop<D::Peer>> {
         if header.length > CONTROL_BYTES_MAX {
-            return Err(Stop::Failed(CloseReason::BadControl));
+            return Err(Stop::Failed(BadControl::TooLong.into()));
         }
         let length = header.length as usize;
         if length > arrived {
             return Err(Stop::Incomplete { missing: length - arrived });
         }
         match FromClient::parse(&self.input[start..start + length]) {
-            Err(_) => Err(Stop::Failed(CloseReason::BadControl)),
+            Err(error) => Err(Stop::Failed(error.into())),
             Ok(Some(FromClient::Ping(number))) => {
                 // The pong says that everything before it was routed, so what was collected for others goes out first: whoever has heard
                 // the pong may have a recipient leave.

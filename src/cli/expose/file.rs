@@ -13,7 +13,7 @@ use crate::{
         values::near_address,
     },
     tunnel::{READY_DEFAULT, Service},
-    wire::Name,
+    wire::TextName,
 };
 
 /// Options that make no sense in the file they name, or that each service has for itself.
@@ -91,7 +91,7 @@ impl Reader<'_> {
             let wrong = |text: &str| self.source.wrong(&value.span(), text);
             match key.get_ref().as_ref() {
                 "name" => {
-                    let parsed = self.source.string(value)?.parse::<Name>();
+                    let parsed = self.source.string(value)?.parse::<TextName>();
                     let parsed = parsed.map_err(|error| wrong(&format!("{error}; choose another name")))?;
                     name = Some((parsed, value.span()));
                 }

@@ -6,7 +6,7 @@ use super::{Entry, Expose};
 use crate::{
     cli::{Failure, values::near_address},
     tunnel::Service,
-    wire::Name,
+    wire::TextName,
 };
 
 /// `N`, or `NAME=N`.
@@ -44,7 +44,7 @@ impl Expose {
         let mut services: Vec<Service> = Vec::new();
         for [name, address] in pairs {
             let wrong = |error: String| Failure::usage(format!("{error}; see `relay expose --help`."));
-            let name = name.parse::<Name>().map_err(|error| wrong(error.to_string()))?;
+            let name = name.parse::<TextName>().map_err(|error| wrong(error.to_string()))?;
             if services.iter().any(|other| other.name == name) {
                 return Err(Failure::usage(format!(
                     "the name {name} is there twice; give each service another."

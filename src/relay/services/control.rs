@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
+use name_relay_core::registry::Claim;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -18,8 +19,8 @@ use crate::{
         refusal::{Refusal, discard_until_end, refuse},
     },
     wire::{
-        CONTROL_BYTES_MAX, Decoder, ErrorCode, ErrorNotice, Exposed, FromClient, FromRelay, Name,
-        PROTOCOL_VERSION, encode_control,
+        BadControl, CONTROL_BYTES_MAX, Decoder, ErrorCode, ErrorNotice, Exposed, FromClient, FromRelay,
+        PROTOCOL_VERSION, TextName, encode_control,
     },
 };
 
@@ -29,9 +30,11 @@ const READ_BYTES: usize = 512;
 /// What an exposer asks for.
 #[derive(Debug)]
 pub(in crate::relay) struct Expose {
-    pub(in crate::relay) name: Name,
+    pub(in crate::relay) name: TextName,
     /// Also on this public port; 0: any.
     pub(in crate::relay) port: Option<u16>,
+    /// The name is to stay with a holder of the same owner.
+    pub(in crate::relay) if_free: bool,
 }
 
 /// Serves the control session of a service to its end.
@@ -43,7 +46,7 @@ pub(in crate::relay) async fn expose(
     received: &[u8],
 ) {
     let address = exposer.address;
-    let (service, listener) = match establish(shared, exposer, &wanted).await {
+    let (service, listener) = match establish(shared, exposer, &wanted, &stream).await {
         Ok(established) => established,
         Err(refusal) => return refuse(shared, refusal, Some(stream), address, true).await,
     };
@@ -82,16 +85,18 @@ async fn establish(
     shared: &Shared,
     exposer: Exposer,
     wanted: &Expose,
+    stream: &TcpStream,
 ) -> Result<(Arc<Service>, Option<TcpListener>), Refusal> {
     let policy = shared.policy();
     if !policy.may(&exposer.identity, Action::Expose, wanted.name.as_bytes()) {
-        return Err(Refusal::NotAllowed(wanted.name.clone()));
+        return Err(Refusal::NotAllowed(wanted.name.clone().into()));
     }
     let streams_max = policy.limits.streams_per_service_max;
     let streams_max = streams_max.map_or(usize::MAX, |max| max.get() as usize);
     let key = Key::random().map_err(|_| Refusal::NoRandomness)?;
     let service = Arc::new(Service::new(wanted.name.clone(), exposer, key, streams_max));
-    let earlier = shared.services.insert(&service).map_err(|_| Refusal::Taken(wanted.name.clone()))?;
+    let inserted = shared.services.insert(&service, Claim::new(wanted.if_free), stream);
+    let earlier = inserted.map_err(|denied| Refusal::denied(denied, wanted.name.clone().into()))?;
     if let Some(earlier) = earlier {
         earlier.end(CloseReason::Replaced);
         if wanted.port.is_some() {
@@ -134,7 +139,7 @@ impl Control<'_> {
     async fn run(&mut self, port: Option<u16>, received: &[u8]) -> Result<Never, CloseReason> {
         let exposed = Exposed {
             hello: PROTOCOL_VERSION,
-            exposed: String::from_utf8_lossy(self.service.name().as_bytes()).into_owned(),
+            exposed: self.service.name().clone(),
             key: self.service.key().text(),
             idle_ms: self.shared.config.idle_ms(),
             port,
@@ -197,21 +202,20 @@ impl Control<'_> {
     }
 
     async fn obey(&mut self) -> Result<(), CloseReason> {
-        while let Some(frame) = self.decoder.next_frame().map_err(|_| CloseReason::BadControl)? {
+        while let Some(frame) = self.decoder.next_frame()? {
             if !frame.sender.is_empty() {
-                return Err(CloseReason::BadControl);
+                return Err(BadControl::Message.into());
             }
-            let answer = match FromClient::parse(&frame.payload) {
-                Ok(Some(FromClient::Ping(number))) => FromRelay::Pong(number),
-                Ok(Some(FromClient::Unpark(count))) => {
+            let answer = match FromClient::parse(&frame.payload)? {
+                Some(FromClient::Ping(number)) => FromRelay::Pong(number),
+                Some(FromClient::Unpark(count)) => {
                     self.service.unpark(count);
                     continue;
                 }
-                Ok(None) => FromRelay::Error(ErrorNotice {
+                None => FromRelay::Error(ErrorNotice {
                     code: ErrorCode::UnknownVerb,
                     message: "this relay does not know the verb; the session goes on".to_owned(),
                 }),
-                Err(_) => return Err(CloseReason::BadControl),
             };
             let mut bytes = Vec::new();
             encode_control(&mut bytes, &answer);

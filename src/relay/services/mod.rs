@@ -17,6 +17,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::net::TcpStream;
+
 pub use self::public_port::PublicPorts;
 use self::scarcity::Scarcity;
 pub(super) use self::{
@@ -25,25 +27,31 @@ pub(super) use self::{
     service::{Exposer, Service},
     visitor::{Visitor, open},
 };
-use crate::wire::Name;
-use name_relay_core::registry::Denied;
+use crate::{net::has_ended, wire::TextName};
+use name_relay_core::registry::{Claim, Denied};
 
 /// Who exposes which name. Looked at once a stream, never for its bytes.
 #[derive(Debug, Default)]
 pub(super) struct Services {
-    by_name: Mutex<HashMap<Name, Arc<Service>>>,
+    by_name: Mutex<HashMap<TextName, Arc<Service>>>,
     scarcity: Scarcity,
 }
 
 impl Services {
-    /// Registers the service under its name. One of the same owner makes way in the same moment and is given back, to be ended; any other
-    /// keeps the name.
-    fn insert(&self, service: &Arc<Service>) -> Result<Option<Arc<Service>>, Denied> {
+    /// Registers the service under its name for whoever asks on `stream`. One of the same owner makes way in the same moment and is given
+    /// back, to be ended, unless the name is asked for only if it is free; any other keeps the name.
+    fn insert(
+        &self,
+        service: &Arc<Service>,
+        claim: Claim,
+        stream: &TcpStream,
+    ) -> Result<Option<Arc<Service>>, Denied> {
         match self.lock().entry(service.name().clone()) {
-            Entry::Occupied(entry) if !entry.get().exposer().is_owner_of(service.exposer()) => {
-                Err(Denied::Taken)
+            Entry::Occupied(mut entry) => {
+                let is_own = entry.get().exposer().is_owner_of(service.exposer());
+                claim.judge(is_own, || has_ended(stream))?;
+                Ok(Some(entry.insert(Arc::clone(service))))
             }
-            Entry::Occupied(mut entry) => Ok(Some(entry.insert(Arc::clone(service)))),
             Entry::Vacant(entry) => {
                 entry.insert(Arc::clone(service));
                 Ok(None)
@@ -52,7 +60,7 @@ impl Services {
     }
 
     /// The service of this name.
-    fn get(&self, name: &Name) -> Option<Arc<Service>> {
+    fn get(&self, name: &TextName) -> Option<Arc<Service>> {
         self.lock().get(name).cloned()
     }
 
@@ -83,7 +91,7 @@ impl Services {
         self.lock().values().for_each(visit);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Service>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TextName, Arc<Service>>> {
         self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         Live, Shared,
         refusal::{Refusal, refuse},
     },
-    wire::{FromRelay, Name, encode_control},
+    wire::{FromRelay, TextName, encode_control},
 };
 
 /// Parks a connection for a service until a visitor comes, the connection ends or the service does.
@@ -26,7 +26,7 @@ pub(in crate::relay) async fn park(
     stream: TcpStream,
     address: SocketAddr,
     live: Live,
-    (name, key): (Name, String),
+    (name, key): (TextName, String),
     received: &[u8],
 ) {
     let service = shared.services.get(&name);

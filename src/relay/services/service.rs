@@ -17,7 +17,7 @@ use tokio::{
 use super::{key::Key, visitor::Visitor};
 use crate::{
     relay::{CloseReason, Identity, refusal::Refusal},
-    wire::{Name, OwnerKey},
+    wire::{OwnerKey, TextName},
 };
 
 /// Connections that may be parked for one service. An exposer parks as many as visitors come at once, and a few tens are many.
@@ -41,7 +41,7 @@ impl Exposer {
 /// A service while its control session lives.
 #[derive(Debug)]
 pub(in crate::relay) struct Service {
-    name: Name,
+    name: TextName,
     exposer: Exposer,
     key: Key,
     /// Streams and waiting visitors there may be at once.
@@ -92,7 +92,7 @@ impl Drop for Counted {
 }
 
 impl Service {
-    pub(super) fn new(name: Name, exposer: Exposer, key: Key, streams_max: usize) -> Self {
+    pub(super) fn new(name: TextName, exposer: Exposer, key: Key, streams_max: usize) -> Self {
         let (streams, state) = (AtomicUsize::new(0), Mutex::default());
         let (changed, released) = (Notify::new(), Notify::new());
         Self { name, exposer, key, streams_max, streams, state, changed, released }
@@ -112,7 +112,7 @@ impl Service {
         self.released.notified().await;
     }
 
-    pub(in crate::relay) fn name(&self) -> &Name {
+    pub(in crate::relay) fn name(&self) -> &TextName {
         &self.name
     }
 

@@ -13,7 +13,7 @@ use crate::{
         Action, Identity, Live, Shared,
         refusal::{Refusal, refuse},
     },
-    wire::{Name, Opened, PROTOCOL_VERSION, StreamNotice, encode_control},
+    wire::{Opened, PROTOCOL_VERSION, StreamNotice, TextName, encode_control},
 };
 
 use super::Service;
@@ -42,13 +42,12 @@ impl Visitor {
     ///
     /// # Errors
     /// The visitor is gone.
-    pub(super) fn welcome(&self, service: &Name) -> std::io::Result<()> {
+    pub(super) fn welcome(&self, service: &TextName) -> std::io::Result<()> {
         if !self.said_hello {
             return Ok(());
         }
         let mut answer = Vec::new();
-        let opened = String::from_utf8_lossy(service.as_bytes()).into_owned();
-        encode_control(&mut answer, &Opened { hello: PROTOCOL_VERSION, opened });
+        encode_control(&mut answer, &Opened { hello: PROTOCOL_VERSION, opened: service.clone() });
         write_now(&self.stream, &answer)
     }
 
@@ -71,9 +70,14 @@ pub(super) fn write_now(stream: &TcpStream, bytes: &[u8]) -> std::io::Result<()>
 }
 
 /// Serves a connection that asked for a stream to a service.
-pub(in crate::relay) async fn open(shared: &Arc<Shared>, visitor: Visitor, identity: &Identity, name: Name) {
+pub(in crate::relay) async fn open(
+    shared: &Arc<Shared>,
+    visitor: Visitor,
+    identity: &Identity,
+    name: TextName,
+) {
     if !shared.policy().may(identity, Action::Open, name.as_bytes()) {
-        return visitor.refuse(shared, Refusal::NotAllowed(name)).await;
+        return visitor.refuse(shared, Refusal::NotAllowed(name.into())).await;
     }
     let Some(service) = shared.services.get(&name) else {
         return visitor.refuse(shared, Refusal::NoSuchService(name)).await;

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 
-use super::header::encode_header;
+use super::{BadObject, TextName, header::encode_header, object::parse_object};
 
 /// The version a hello names.
 pub const PROTOCOL_VERSION: u32 = 2;
@@ -12,41 +13,13 @@ pub const PROTOCOL_VERSION: u32 = 2;
 /// The longest JSON of a control frame, in bytes. The largest that exists is a few hundred.
 pub const CONTROL_BYTES_MAX: u64 = 16 * 1024;
 
-/// The first frame of a version 2 connection. Exactly one request is to be present.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hello {
-    /// The protocol version: [`PROTOCOL_VERSION`].
-    pub hello: u32,
-    /// A messaging session under this name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub register: Option<String>,
-    /// A service under this name; the connection becomes its control session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expose: Option<String>,
-    /// With `expose`: the service is also to be reached on this port of the relay's machine; 0: on any that the relay gives away.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<u16>,
-    /// The connection waits for a stream to this service.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub park: Option<String>,
-    /// With `park`: the key from the answer to `expose`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// A stream to this service.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub open: Option<String>,
-    /// Shows whoever asks for a name again as its owner: the hexadecimal form of an [`OwnerKey`](super::OwnerKey).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
-}
-
 /// The answer to a hello that registered a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registered {
     /// The protocol version the session speaks.
     pub hello: u32,
     /// The name that was registered.
-    pub registered: String,
+    pub registered: TextName,
     /// The largest payload of one message, in bytes.
     pub max_message: u64,
     /// How long the client may be silent, in milliseconds.
@@ -59,7 +32,7 @@ pub struct Exposed {
     /// The protocol version the session speaks.
     pub hello: u32,
     /// The name of the service.
-    pub exposed: String,
+    pub exposed: TextName,
     /// What connections that are parked for the service show, so that nobody else can take its streams.
     pub key: String,
     /// How long the control session may be silent, in milliseconds.
@@ -75,7 +48,7 @@ pub struct Opened {
     /// The protocol version that was spoken.
     pub hello: u32,
     /// The name of the service.
-    pub opened: String,
+    pub opened: TextName,
 }
 
 /// Who a stream comes from.
@@ -85,6 +58,38 @@ pub struct StreamNotice {
     pub from: SocketAddr,
     /// The relay's address that the visitor connected to.
     pub to: SocketAddr,
+}
+
+/// Why a control frame after the hello cannot be understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadControl {
+    /// More than [`CONTROL_BYTES_MAX`].
+    #[error("a control frame of more than {CONTROL_BYTES_MAX} bytes")]
+    TooLong,
+    /// See [`BadObject::NotAnObject`].
+    #[error("a control frame that is not a JSON object")]
+    NotAnObject,
+    /// See [`BadObject::KeyTwice`].
+    #[error("a control frame with a key that is there twice")]
+    KeyTwice,
+    /// More than one verb that is known.
+    #[error("a control frame with more than one verb")]
+    ManyVerbs,
+    /// A verb that is known, with another kind of value than it has.
+    #[error("a control frame whose verb has a value that it cannot have")]
+    BadValue,
+    /// A message where there are only control frames.
+    #[error("a message on a control session")]
+    Message,
+}
+
+impl From<BadObject> for BadControl {
+    fn from(error: BadObject) -> Self {
+        match error {
+            BadObject::NotAnObject(_) => Self::NotAnObject,
+            BadObject::KeyTwice => Self::KeyTwice,
+        }
+    }
 }
 
 /// A control frame from a client after its hello.
@@ -200,33 +205,39 @@ impl Undeliverable {
 }
 
 impl FromClient {
-    /// Reads the JSON; `None` for a verb this program does not know.
+    const VERBS: [&str; 2] = ["ping", "unpark"];
+
+    /// Reads the JSON; `None` without a verb that this program knows.
     ///
     /// # Errors
-    /// When it is not a JSON object.
-    pub fn parse(json: &[u8]) -> Result<Option<Self>, serde_json::Error> {
-        parse_known(json)
+    /// [`BadControl`].
+    pub fn parse(json: &[u8]) -> Result<Option<Self>, BadControl> {
+        parse_verb(json, &Self::VERBS)
     }
 }
 
 impl FromRelay {
-    /// Reads the JSON; `None` for a verb this program does not know.
+    const VERBS: [&str; 6] = ["pong", "undeliverable", "error", "closing", "wanted", "stream"];
+
+    /// Reads the JSON; `None` without a verb that this program knows.
     ///
     /// # Errors
-    /// When it is not a JSON object.
-    pub fn parse(json: &[u8]) -> Result<Option<Self>, serde_json::Error> {
-        parse_known(json)
+    /// [`BadControl`].
+    pub fn parse(json: &[u8]) -> Result<Option<Self>, BadControl> {
+        parse_verb(json, &Self::VERBS)
     }
 }
 
-/// Old and new programs mix: a verb that is not known is no error of the grammar.
-fn parse_known<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<Option<T>, serde_json::Error> {
-    match serde_json::from_slice(json) {
-        Ok(known) => Ok(Some(known)),
-        Err(_) => {
-            serde_json::from_slice::<std::collections::BTreeMap<String, IgnoredAny>>(json).map(|_| None)
-        }
+/// Old and new programs mix: a verb that is not known is no error of the grammar, and neither is a field beside one that is.
+fn parse_verb<T: DeserializeOwned>(json: &[u8], verbs: &[&str]) -> Result<Option<T>, BadControl> {
+    let fields = parse_object(json)?;
+    let mut known = fields.into_iter().filter(|(field, _)| verbs.contains(&field.as_str()));
+    let Some(verb) = known.next() else { return Ok(None) };
+    if known.next().is_some() {
+        return Err(BadControl::ManyVerbs);
     }
+    let alone = Value::Object(Map::from_iter([verb]));
+    serde_json::from_value(alone).map(Some).map_err(|_| BadControl::BadValue)
 }
 
 /// Appends the control frame `|{length}|{JSON}` to `out`.
@@ -250,21 +261,63 @@ mod tests {
     #[test]
     fn messages_have_the_documented_json() {
         assert_eq!(encoded(&FromRelay::Pong(7)), r#"|10|{"pong":7}"#);
-        let hello = Hello { hello: 2, register: Some("device_a".into()), ..Hello::default() };
-        assert_eq!(encoded(&hello), r#"|33|{"hello":2,"register":"device_a"}"#);
         let notice = FromRelay::Undeliverable(Undeliverable::new(b"\xff\x00", 3));
         assert_eq!(encoded(&notice), r#"|47|{"undeliverable":{"dest_hex":"ff00","count":3}}"#);
     }
 
     #[test]
     fn unknown_verbs_and_fields_are_no_errors() {
-        assert_eq!(FromClient::parse(br#"{"ping":7}"#).unwrap(), Some(FromClient::Ping(7)));
-        assert_eq!(FromClient::parse(br#"{"dance":{"x":[1]}}"#).unwrap(), None);
-        assert!(FromClient::parse(b"{").is_err());
-        assert!(FromClient::parse(b"[]").is_err());
-        let hello: Hello = serde_json::from_str(r#"{"hello":2,"register":"a","colour":"red"}"#).unwrap();
-        assert_eq!(hello.register.as_deref(), Some("a"));
-        let error = FromRelay::parse(br#"{"error":{"code":"brand_new","message":"m"}}"#).unwrap().unwrap();
-        assert!(matches!(error, FromRelay::Error(ErrorNotice { code: ErrorCode::Other, .. })));
+        for json in [r#"{"ping":7}"#, r#"{"ping":7,"x":2}"#, r#"{"x":null,"ping":7,"hello":2}"#] {
+            assert_eq!(FromClient::parse(json.as_bytes()), Ok(Some(FromClient::Ping(7))), "{json}");
+        }
+        for json in
+            [r#"{"dance":{"x":[1]}}"#, r#"{"dance":1,"sing":2}"#, "{}", r#"{"hello":2,"register":"a"}"#]
+        {
+            assert_eq!(FromClient::parse(json.as_bytes()), Ok(None), "{json}");
+        }
+        let error = FromRelay::parse(br#"{"error":{"code":"brand_new","message":"m","x":1},"y":1}"#);
+        assert!(matches!(error, Ok(Some(FromRelay::Error(ErrorNotice { code: ErrorCode::Other, .. })))));
+    }
+
+    #[test]
+    fn what_is_no_object_or_no_single_verb_is_an_error() {
+        for json in ["", "{", "[]", "[7]", r#"["ping",7]"#, r#"{"ping":7}x"#, r#""ping""#, "null"] {
+            assert_eq!(FromClient::parse(json.as_bytes()), Err(BadControl::NotAnObject), "{json}");
+        }
+        for json in [r#"{"ping":7,"ping":7}"#, r#"{"ping":7,"x":1,"x":1}"#, r#"{"x":1,"\u0078":1}"#] {
+            assert_eq!(FromClient::parse(json.as_bytes()), Err(BadControl::KeyTwice), "{json}");
+        }
+        assert_eq!(FromClient::parse(br#"{"ping":7,"unpark":1}"#), Err(BadControl::ManyVerbs));
+        assert_eq!(FromRelay::parse(br#"{"pong":7,"wanted":1}"#), Err(BadControl::ManyVerbs));
+    }
+
+    #[test]
+    fn a_verb_with_a_value_that_it_cannot_have_is_an_error() {
+        let large = "18446744073709551616";
+        for value in ["-1", "1.0", "null", r#""7""#, "[7]", "{}", large] {
+            let json = format!(r#"{{"ping":{value}}}"#);
+            assert_eq!(FromClient::parse(json.as_bytes()), Err(BadControl::BadValue), "{json}");
+        }
+        let most = format!(r#"{{"ping":{}}}"#, u64::MAX);
+        assert_eq!(FromClient::parse(most.as_bytes()), Ok(Some(FromClient::Ping(u64::MAX))));
+        assert_eq!(FromClient::parse(br#"{"unpark":4294967296}"#), Err(BadControl::BadValue));
+        assert_eq!(FromClient::parse(br#"{"unpark":4294967295}"#), Ok(Some(FromClient::Unpark(u32::MAX))));
+    }
+
+    #[test]
+    fn every_verb_is_known_to_its_reader() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let error = ErrorNotice { code: ErrorCode::Timeout, message: "m".to_owned() };
+        for message in [
+            FromRelay::Pong(1),
+            FromRelay::Undeliverable(Undeliverable::new(b"a", 1)),
+            FromRelay::Error(error),
+            FromRelay::Closing(Closing { reason: "r".to_owned(), retry_ms: 1 }),
+            FromRelay::Wanted(1),
+            FromRelay::Stream(StreamNotice { from: address, to: address }),
+        ] {
+            let json = serde_json::to_vec(&message).unwrap();
+            assert_eq!(FromRelay::parse(&json), Ok(Some(message)));
+        }
     }
 }

@@ -5,17 +5,21 @@ mod control;
 mod decoder;
 mod first_bytes;
 mod header;
+mod hello;
 mod name;
+mod object;
 mod secret;
 
 pub use control::{
-    CONTROL_BYTES_MAX, Closing, ErrorCode, ErrorNotice, Exposed, FromClient, FromRelay, Hello, Opened,
+    BadControl, CONTROL_BYTES_MAX, Closing, ErrorCode, ErrorNotice, Exposed, FromClient, FromRelay, Opened,
     PROTOCOL_VERSION, Registered, StreamNotice, Undeliverable, encode_control,
 };
 pub use decoder::{DecodeError, Decoder, Frame};
 pub use first_bytes::FirstBytes;
 pub use header::{HEADER_BYTES_MAX, Header, HeaderError, encode_header, parse_header};
-pub use name::{BadName, Escaped, NAME_BYTES_MAX, Name, parse_registration};
+pub use hello::{BadHello, Hello, Ownership};
+pub use name::{BadName, Escaped, NAME_BYTES_MAX, Name, TextName, parse_registration};
+pub use object::{BadObject, parse_message};
 pub use secret::{
     Answer, BadSecret, Challenge, OwnerKey, SECRET_BYTES_MAX, SECRET_BYTES_SAFE, Secret, encode_challenge,
 };

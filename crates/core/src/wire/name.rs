@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
 /// The longest name, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
 
@@ -29,12 +31,8 @@ impl Name {
     /// # Errors
     /// [`BadName`] says which rule they break.
     pub fn new(bytes: &[u8]) -> Result<Self, BadName> {
-        match bytes.len() {
-            0 => return Err(BadName::Empty),
-            1..=NAME_BYTES_MAX => {}
-            _ => return Err(BadName::TooLong),
-        }
-        if bytes.contains(&b'|') { Err(BadName::Separator) } else { Ok(Self(bytes.into())) }
+        check(bytes)?;
+        Ok(Self(bytes.into()))
     }
 
     /// The bytes as they travel.
@@ -60,6 +58,79 @@ impl fmt::Display for Name {
 impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Escaped(&self.0).fmt(f)
+    }
+}
+
+/// A name of version 2: one that JSON can hold.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct TextName(Box<str>);
+
+impl TextName {
+    /// Takes the text as a name.
+    ///
+    /// # Errors
+    /// [`BadName`] says which rule it breaks.
+    pub fn new(text: &str) -> Result<Self, BadName> {
+        check(text.as_bytes())?;
+        Ok(Self(text.into()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The bytes as they travel in front of messages.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl From<TextName> for Name {
+    fn from(name: TextName) -> Self {
+        Self(name.0.into_boxed_bytes())
+    }
+}
+
+impl std::str::FromStr for TextName {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        Self::new(text)
+    }
+}
+
+impl Serialize for TextName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for TextName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::new(&text).map_err(D::Error::custom)
+    }
+}
+
+impl fmt::Display for TextName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Escaped(self.as_bytes()).fmt(f)
+    }
+}
+
+impl fmt::Debug for TextName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Escaped(self.as_bytes()).fmt(f)
+    }
+}
+
+fn check(bytes: &[u8]) -> Result<(), BadName> {
+    match bytes.len() {
+        0 => Err(BadName::Empty),
+        1..=NAME_BYTES_MAX if bytes.contains(&b'|') => Err(BadName::Separator),
+        1..=NAME_BYTES_MAX => Ok(()),
+        _ => Err(BadName::TooLong),
     }
 }
 
@@ -112,6 +183,20 @@ mod tests {
         assert!(Name::new(&[0xff; 255]).is_ok());
         assert_eq!(Name::new(&[b'a'; 256]), Err(BadName::TooLong));
         assert_eq!(Name::new(b"a|b"), Err(BadName::Separator));
+    }
+
+    #[test]
+    fn a_name_of_version_2_is_a_text_under_the_same_rules() {
+        assert_eq!(TextName::new(""), Err(BadName::Empty));
+        assert_eq!(TextName::new("a|b"), Err(BadName::Separator));
+        // 255 bytes, however few characters those are.
+        assert!(TextName::new(&"é".repeat(127)).is_ok());
+        assert_eq!(TextName::new(&"é".repeat(128)), Err(BadName::TooLong));
+        let name = TextName::new("é").unwrap();
+        assert_eq!(Name::from(name.clone()), Name::new("é".as_bytes()).unwrap());
+        assert_eq!(serde_json::to_string(&name).unwrap(), r#""é""#);
+        assert_eq!(serde_json::from_str::<TextName>(r#""\u00e9""#).unwrap(), name);
+        assert!(serde_json::from_str::<TextName>(r#""a|b""#).is_err());
     }
 
     #[test]

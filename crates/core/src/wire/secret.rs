@@ -130,7 +130,7 @@ impl fmt::Debug for Secret {
 pub struct OwnerKey([u8; MAC_BYTES]);
 
 impl OwnerKey {
-    /// Reads it as it stands in a hello: 64 hexadecimal digits.
+    /// Reads it as it stands in a hello: 64 hexadecimal digits in lower case.
     pub fn from_hex(text: &str) -> Option<Self> {
         unhex(text).map(Self)
     }
@@ -170,7 +170,11 @@ fn unhex(text: &str) -> Option<[u8; MAC_BYTES]> {
     let digits = <&[u8; 2 * MAC_BYTES]>::try_from(text.as_bytes()).ok()?;
     let mut bytes = [0; MAC_BYTES];
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |at: usize| char::from(pair[at]).to_digit(16);
+        // One value has one form: upper case is none.
+        let digit = |at: usize| {
+            let digit = char::from(pair[at]);
+            if digit.is_ascii_uppercase() { None } else { digit.to_digit(16) }
+        };
         *byte = (digit(0)? << 4 | digit(1)?) as u8;
     }
     Some(bytes)
@@ -206,9 +210,14 @@ mod tests {
         assert!(!secret("b token").proves(&challenge, hello, &answer));
         assert!(!token.proves(&"d".repeat(64), hello, &answer));
         assert!(!token.proves(&challenge, br#"{"hello":2,"register":"b"}"#, &answer));
-        for wrong in
-            ["", "00", &answer[1..], &answer.replace(|c: char| c.is_ascii_digit(), "g"), &"é".repeat(32)]
-        {
+        for wrong in [
+            "",
+            "00",
+            &answer[1..],
+            &answer.to_uppercase(),
+            &answer.replace(|c: char| c.is_ascii_digit(), "g"),
+            &"é".repeat(32),
+        ] {
             assert!(!token.proves(&challenge, hello, wrong), "{wrong}");
         }
     }
@@ -220,6 +229,7 @@ mod tests {
         assert_ne!(key, secret("mine").owner_key(b"ssh"));
         assert_ne!(key, secret("yours").owner_key(b"web"));
         assert_eq!(OwnerKey::from_hex("00"), None);
+        assert_eq!(OwnerKey::from_hex(&key.to_hex().to_uppercase()), None);
     }
 
     #[test]
