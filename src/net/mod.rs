@@ -19,7 +19,7 @@ pub use accept::Acceptor;
 pub use answers::{Answers, answers};
 pub use backoff::Backoff;
 pub use dial::{DialError, Target, dial, resolve};
-pub use join::{Joined, reset};
+pub use join::{Joined, reset, settle};
 pub use limits::raise_descriptor_limit;
 pub use listen::{ListenError, bind};
 pub use options::{Keepalive, SocketOptions};

@@ -56,20 +56,21 @@ impl Forwarder {
             let (visitor, address) = acceptor.next().await;
             // Fails only for a connection that is already gone, which its first read will find out.
             let _ = SocketOptions::default().apply(&visitor);
+            // Whatever happens before it has its stream, it is not to take nothing for the whole.
+            reset(&visitor);
             let (forwarder, streams) = (Arc::clone(&forwarder), Arc::clone(&streams));
             tokio::spawn(async move {
                 match forwarder.open().await {
                     Ok((stream, received)) => join(&streams, stream, visitor, received),
                     Err(error) => {
                         warn!(service = %forwarder.name, visitor = %address, "a visitor was turned away: {error}");
-                        reset(&visitor);
                     }
                 }
             });
         }
     }
 
-    /// Opens one stream, and gives it with what was received behind the answer.
+    /// Opens one stream, and gives it with what was received behind the answer. Dropped, it ends with a reset.
     ///
     /// # Errors
     /// The last failure, when the time for trying is over or trying is useless.
@@ -87,6 +88,7 @@ impl Forwarder {
                     if self.is_cut_off.swap(false, Relaxed) {
                         info!(relay = %self.access.relay, "the relay is reached again");
                     }
+                    reset(&stream);
                     return Ok((stream, decoder.into_rest()));
                 }
                 Err(error) => error,

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     client::LinkError,
-    net::{Backoff, Streams},
+    net::{Backoff, Streams, reset},
     wire::{FromRelay, Hello, PROTOCOL_VERSION},
 };
 
@@ -211,6 +211,8 @@ impl Parking {
             Ok(stream) => stream,
             Err(error) => return tell(Report::Failed { was_parked: false, error }),
         };
+        // It may become a stream, and a program that is killed then is not one that has finished.
+        reset(&stream);
         // Counted before the relay has it: what it says next may be that a visitor has come.
         tell(Report::Parked);
         let hello = Hello {

@@ -30,7 +30,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Leads a stream that has come for the service to it. `received` came from the visitor already.
+    /// Leads a stream that has come for the service to it. `received` came from the visitor already. The stream ends with a reset if that
+    /// fails.
     pub(super) async fn serve(
         &self,
         streams: &Streams,
@@ -38,12 +39,12 @@ impl Service {
         notice: StreamNotice,
         received: Vec<u8>,
     ) {
+        reset(&stream);
         let name = &self.name;
         let local = match dial(&self.address, CONNECT_TIMEOUT).await {
             Ok(local) => local,
             Err(error) => {
                 warn!(service = %name, visitor = %notice.from, "a visitor was turned away: {error}");
-                reset(&stream);
                 return;
             }
         };

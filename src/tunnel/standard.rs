@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::stream::UNANSWERED_MAX;
-use crate::net::{Silence, look_every, read_some, unanswered, write_all};
+use crate::net::{Silence, look_every, read_some, settle, unanswered, write_all};
 
 /// Read at once, from either side.
 const READ_BYTES: usize = 64 << 10;
@@ -58,7 +58,13 @@ pub async fn join_standard(stream: TcpStream, received: Vec<u8>) -> io::Result<(
                     return Err(unanswered());
                 }
             }
-            result = &mut receiving => return result,
+            result = &mut receiving => {
+                if result.is_ok() {
+                    // What was sent last may still be on its way.
+                    settle(&stream);
+                }
+                return result;
+            }
             // A stream that no longer takes anything may still have something to say; how it ended, receiving finds out.
             _ = &mut sending, if is_sending => is_sending = false,
         }

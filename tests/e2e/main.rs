@@ -41,6 +41,7 @@ mod tunnel_cut;
 mod tunnel_docs;
 mod tunnel_faults;
 mod tunnel_file;
+mod tunnel_killed;
 mod tunnel_options;
 #[cfg(target_os = "linux")]
 mod tunnel_pool;

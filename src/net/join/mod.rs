@@ -127,7 +127,11 @@ impl Future for Join {
         let Self { first, second, there, back, .. } = this;
         match carry(cx, [first, second], [there, back]) {
             Poll::Ready(Err(error)) => Poll::Ready(this.break_off(error)),
-            Poll::Ready(Ok(())) => Poll::Ready(this.joined(None)),
+            Poll::Ready(Ok(())) => {
+                settle(&this.first);
+                settle(&this.second);
+                Poll::Ready(this.joined(None))
+            }
             Poll::Pending => match this.broken_silently(cx) {
                 Some(error) => Poll::Ready(this.break_off(error)),
                 None => {
@@ -175,10 +179,16 @@ impl Drop for Join {
     }
 }
 
-/// Has the connection end with a reset when it is dropped, so that nobody takes what was cut off for the whole.
+/// Has the connection end with a reset when it is dropped, so that nobody takes what was cut off for the whole. The system does the same
+/// when the program is killed.
 pub fn reset(stream: &TcpStream) {
     // Fails only for a connection that is gone already.
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Takes [`reset`] back: both directions have ended in order, and what was written is delivered after the connection is dropped.
+pub fn settle(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(None);
 }
 
 #[cfg(test)]

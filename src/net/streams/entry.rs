@@ -106,7 +106,10 @@ impl Entry {
         }
         match carry(&mut cx, [first, second], [&mut self.there, &mut self.back]) {
             Poll::Ready(Err(error)) => Turn::Over(self.break_off(error)),
-            Poll::Ready(Ok(())) => Turn::Over(self.joined(None)),
+            Poll::Ready(Ok(())) => {
+                self.sides.iter().for_each(Side::settle);
+                Turn::Over(self.joined(None))
+            }
             Poll::Pending if self.there.take_has_more() | self.back.take_has_more() => Turn::HasMore,
             Poll::Pending => Turn::Waits,
         }
@@ -211,6 +214,11 @@ impl Side {
     fn reset(&self) {
         // Fails only for a connection that is gone already.
         let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Has what was written be delivered after the connection is closed.
+    fn settle(&self) {
+        let _ = SockRef::from(&self.stream).set_linger(None);
     }
 
     fn take(&mut self, mut attempt: impl FnMut(&mut Self) -> io::Result<usize>) -> Poll<io::Result<usize>> {

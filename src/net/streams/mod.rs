@@ -16,7 +16,7 @@ use std::{
 
 use tokio::{net::TcpStream, task::JoinSet};
 
-use super::join::{Join, Joined};
+use super::join::{Join, Joined, reset};
 
 /// Is told how a stream has ended.
 pub(super) type Ended = Box<dyn FnOnce(Joined) + Send>;
@@ -55,7 +55,11 @@ impl Streams {
 
     /// Joins two connections until both directions have ended or either has broken. `received` came from the first already and goes
     /// before all else. To be called within the runtime they belong to.
+    ///
+    /// Until both directions have ended in order, both connections end with a reset, also when this program is killed.
     pub fn join(&self, first: TcpStream, second: TcpStream, received: Vec<u8>, ended: Ended) {
+        reset(&first);
+        reset(&second);
         #[cfg(target_os = "linux")]
         let Some((first, second, received, ended)) = self.workers.join(first, second, received, ended) else {
             return;

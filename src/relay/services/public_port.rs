@@ -14,7 +14,7 @@ use super::{
     visitor::{self, Visitor},
 };
 use crate::{
-    net::{Acceptor, ListenError, bind},
+    net::{Acceptor, ListenError, bind, reset},
     relay::{Shared, refusal::Refusal},
 };
 
@@ -66,6 +66,8 @@ pub(super) async fn accept(shared: Arc<Shared>, service: Arc<Service>, listener:
         let (stream, address) = acceptor.next_or(|| shared.services.relieve()).await;
         // Fails only for a connection that is already gone, which its first read will find out.
         let _ = shared.config.socket().apply(&stream);
+        // Whatever happens before it is served, it is not to take nothing for the whole.
+        reset(&stream);
         let Some(live) = shared.admit(address) else { continue };
         let visitor = Visitor { stream, address, received: Vec::new(), said_hello: false, live };
         visitor::enter(&shared, &service, visitor).await;
