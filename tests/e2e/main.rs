@@ -51,6 +51,8 @@ mod tunnel_reconnect;
 #[cfg(target_os = "linux")]
 mod tunnel_scarce;
 mod tunnel_services;
+#[cfg(target_os = "linux")]
+mod tunnel_spliceless;
 mod tunnel_standard;
 mod tunnel_stream;
 mod tunnel_wire;

@@ -25,11 +25,15 @@ impl Pipe {
         match self.0 {}
     }
 
-    pub(super) fn fill(&mut self, _: &mut Context<'_>, _: &mut impl End) -> Poll<io::Result<usize>> {
+    pub(super) fn fill(&mut self, _: &mut Context<'_>, _: &mut impl End) -> Poll<io::Result<Option<usize>>> {
         match self.0 {}
     }
 
-    pub(super) fn drain(&mut self, _: &mut Context<'_>, _: &mut impl End) -> Poll<io::Result<usize>> {
+    pub(super) fn drain(&mut self, _: &mut Context<'_>, _: &mut impl End) -> Poll<io::Result<Option<usize>>> {
+        match self.0 {}
+    }
+
+    pub(super) fn into_bytes(self) -> io::Result<Vec<u8>> {
         match self.0 {}
     }
 }

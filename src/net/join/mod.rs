@@ -9,7 +9,7 @@
 mod copied;
 pub(super) mod end;
 #[cfg(target_os = "linux")]
-mod pipe;
+pub(super) mod pipe;
 mod watch;
 pub(super) mod way;
 

@@ -152,8 +152,18 @@ impl Way {
 
     /// Writes all that was read.
     fn write<E: End>(&mut self, cx: &mut Context<'_>, to: &mut E) -> Poll<io::Result<()>> {
+        if let Some(Held::Pipe(pipe)) = self.held.as_deref_mut() {
+            while !pipe.is_empty() {
+                let Some(moved) = ready!(pipe.drain(cx, to))? else {
+                    self.empty_pipe()?;
+                    break;
+                };
+                self.carried += moved as u64;
+                self.has_written = true;
+            }
+        }
         match self.held.as_deref_mut() {
-            None => {}
+            None | Some(Held::Pipe(_)) => {}
             Some(Held::Bytes { bytes, start }) => {
                 while *start < bytes.len() {
                     let n = ready!(to.poll_write(cx, &bytes[*start..]))?;
@@ -162,12 +172,6 @@ impl Way {
                     self.has_written = true;
                 }
                 self.held = None;
-            }
-            Some(Held::Pipe(pipe)) => {
-                while !pipe.is_empty() {
-                    self.carried += ready!(pipe.drain(cx, to))? as u64;
-                    self.has_written = true;
-                }
             }
         }
         Poll::Ready(Ok(()))
@@ -199,6 +203,11 @@ impl Way {
                 return Poll::Pending;
             }
         };
+        let Some(n) = n else {
+            self.give_back_pipe();
+            self.large_reads = -REFUSED_READS;
+            return self.copy(cx, from, to);
+        };
         // Nothing is the end, or urgent data behind which the end is: the next read copies and finds out.
         if n < PIPE_BYTES_MIN {
             self.large_reads = 0;
@@ -209,6 +218,18 @@ impl Way {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Has what is in the pipe in hand as bytes.
+    ///
+    /// # Errors
+    /// The system does not give it.
+    fn empty_pipe(&mut self) -> io::Result<()> {
+        if let Some(Held::Pipe(pipe)) = self.held.take().map(|held| *held) {
+            self.held = Some(Box::new(Held::Bytes { bytes: pipe.into_bytes()?, start: 0 }));
+            self.large_reads = -REFUSED_READS;
+        }
+        Ok(())
     }
 
     fn give_back_pipe(&mut self) {

@@ -304,6 +304,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::net::join::pipe::failing;
 
     /// Two people with what each holds in hand, and the stream between them, after a first turn that found nothing.
     fn entry() -> (TcpStream, TcpStream, Entry) {
@@ -420,5 +421,56 @@ mod tests {
         let (bytes, result) = read_to_end(&right);
         result.unwrap();
         assert_eq!((&bytes[..5], bytes.len()), (&b"abcde"[..], 100_004));
+    }
+
+    /// What goes through a stream of several megabytes, with a reader that stops in between so that something stays in the pipe.
+    fn carry_bulk() {
+        let (left, right, mut entry) = entry();
+        let bytes: Vec<u8> =
+            (0..6_000_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        right.set_nonblocking(true).unwrap();
+        let (mut sent, mut received) = (0, Vec::new());
+        left.set_nonblocking(true).unwrap();
+        let started = Instant::now();
+        while received.len() < bytes.len() {
+            assert!(started.elapsed() < Duration::from_secs(20), "{} of {}", received.len(), bytes.len());
+            while let Ok(n @ 1..) = (&left).write(&bytes[sent..]) {
+                sent += n;
+            }
+            entry.note(0, EventFlags::IN);
+            match entry.turn() {
+                Turn::Over(joined) => panic!("{joined:?} after {} bytes", received.len()),
+                Turn::HasMore => continue,
+                Turn::Waits => {}
+            }
+            let mut buffer = [0; 256 << 10];
+            while let Ok(n @ 1..) = (&right).read(&mut buffer) {
+                received.extend_from_slice(&buffer[..n]);
+            }
+            entry.note(1, EventFlags::OUT);
+        }
+        assert!(received == bytes);
+        // The end is passed on as ever.
+        left.shutdown(Shutdown::Write).unwrap();
+        right.shutdown(Shutdown::Write).unwrap();
+        entry.note(0, EventFlags::IN | EventFlags::RDHUP);
+        entry.note(1, EventFlags::IN | EventFlags::RDHUP);
+        let Turn::Over(joined) = entry.turn() else { panic!("the stream goes on") };
+        assert!(joined.broken.is_none(), "{joined:?}");
+        assert_eq!(joined.there, bytes.len() as u64);
+    }
+
+    #[test]
+    fn a_system_that_does_not_splice_or_no_longer_does_has_bulk_copied() {
+        for errno in [libc::ENOSYS, libc::EPERM, libc::EINVAL, libc::ENOMEM] {
+            for out in [false, true] {
+                for nth in [0, 1, 2, 5] {
+                    failing::from(out, nth, errno);
+                    carry_bulk();
+                    failing::never();
+                }
+            }
+        }
+        carry_bulk();
     }
 }
