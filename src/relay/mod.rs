@@ -59,7 +59,7 @@ use self::{
     services::{Service, Services},
     spin::Spin,
 };
-use crate::net::{ListenError, Streams, StreamsConfig, bind};
+use crate::net::{ListenError, Streams, StreamsConfig, bind, descriptor_limit};
 
 /// Beyond the time for draining, what the farewells themselves may take.
 const STOP_MARGIN: Duration = Duration::from_secs(1);
@@ -100,7 +100,7 @@ impl Relay {
     /// # Errors
     /// The first address that cannot be had.
     pub fn bind(config: Config, policy: Policy) -> Result<Self, ListenError> {
-        let listeners =
+        let listeners: Vec<TcpListener> =
             config.listen.iter().map(|address| bind(*address, config.backlog)).collect::<Result<_, _>>()?;
         let clock = Clock::for_deadlines(&[
             config.idle_timeout,
@@ -110,8 +110,9 @@ impl Relay {
         ]);
         let spin = Spin::new(config.spin);
         let room = Arc::new(Room::new(config.queue_bytes, config.queue_extra_bytes));
+        let threads = Handle::current().metrics().num_workers();
         let streams = Streams::new(StreamsConfig {
-            threads: Handle::current().metrics().num_workers(),
+            threads,
             unanswered_max: config.user_timeout,
             spin: Spin::possible(config.spin),
         });
@@ -119,7 +120,7 @@ impl Relay {
             config,
             policy: RwLock::new(Arc::new(policy)),
             registry: Registry::new(),
-            services: Services::default(),
+            services: Services::new(descriptor_limit(), listeners.len(), threads),
             streams,
             clock,
             counters: Counters::default(),

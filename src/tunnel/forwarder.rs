@@ -12,7 +12,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::{Instant, sleep},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     access::{Access, Answered, may_pass},
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     client::LinkError,
-    net::{Acceptor, Backoff, SocketOptions, Streams, reset},
+    net::{Acceptor, Backoff, SocketOptions, Streams, left, reset},
     wire::{ErrorCode, Hello, Name, Opened, PROTOCOL_VERSION},
 };
 
@@ -60,7 +60,14 @@ impl Forwarder {
             reset(&visitor);
             let (forwarder, streams) = (Arc::clone(&forwarder), Arc::clone(&streams));
             tokio::spawn(async move {
-                match forwarder.open().await {
+                let opened = tokio::select! {
+                    opened = forwarder.open() => opened,
+                    () = left(&visitor, false) => {
+                        debug!(service = %forwarder.name, visitor = %address, "the visitor left while it waited");
+                        return;
+                    }
+                };
+                match opened {
                     Ok((stream, received)) => join(&streams, stream, visitor, received),
                     Err(error) => {
                         warn!(service = %forwarder.name, visitor = %address, "a visitor was turned away: {error}");

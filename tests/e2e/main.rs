@@ -37,6 +37,8 @@ mod system;
 mod test_client_python;
 mod tunnel;
 #[cfg(target_os = "linux")]
+mod tunnel_crowd;
+#[cfg(target_os = "linux")]
 mod tunnel_cut;
 mod tunnel_docs;
 mod tunnel_faults;

@@ -12,6 +12,11 @@ use super::end::End;
 #[derive(Debug)]
 pub(super) struct Pipe(Infallible);
 
+/// How many pipes there are.
+pub(super) fn count() -> usize {
+    0
+}
+
 impl Pipe {
     pub(super) fn take() -> Option<Self> {
         None

@@ -179,6 +179,11 @@ impl Drop for Join {
     }
 }
 
+/// How many pipes this process has for bulk, each of them two descriptors.
+pub fn pipes() -> usize {
+    pipe::count()
+}
+
 /// Has the connection end with a reset when it is dropped, so that nobody takes what was cut off for the whole. The system does the same
 /// when the program is killed.
 pub fn reset(stream: &TcpStream) {

@@ -45,6 +45,11 @@ static IDLE: Mutex<Vec<Pipe>> = Mutex::new(Vec::new());
 #[cfg(not(test))]
 static IS_USELESS: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
+/// How many pipes there are.
+pub(super) fn count() -> usize {
+    PIPES.load(Relaxed)
+}
+
 /// A pipe and how much is in it.
 #[derive(Debug)]
 pub(super) struct Pipe {

@@ -10,7 +10,12 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Exposer, Service, key::Key, public_port, service::Admitted};
+use super::{
+    Exposer, Service,
+    key::Key,
+    public_port,
+    service::{Bounds, WAITING_MAX},
+};
 use crate::{
     relay::{
         Action, Shared,
@@ -59,8 +64,7 @@ pub(in crate::relay) async fn expose(
     if let Some(listener) = listener {
         accepting.spawn(public_port::accept(Arc::clone(shared), Arc::clone(&service), listener));
     }
-    let mut session =
-        Control { shared, service: &service, stream, decoder: Decoder::new(CONTROL_BYTES_MAX), asked: 0 };
+    let mut session = Control { shared, service: &service, stream, decoder: Decoder::new(CONTROL_BYTES_MAX) };
     let ending = match session.run(port, received).await {
         Ok(never) => match never {},
         Err(ending) => ending,
@@ -74,7 +78,7 @@ pub(in crate::relay) async fn expose(
     } else {
         info!(service = %service.name(), %address, reason = %ending, "no longer exposed");
     }
-    turn_away(shared, service.close(), || Refusal::NoSuchService(service.name().clone()));
+    service.close();
     let _ = timeout(shared.config.drain_timeout, session.farewell(ending)).await;
 }
 
@@ -88,10 +92,10 @@ async fn establish(
     if !policy.may(&exposer.identity, Action::Expose, wanted.name.as_bytes()) {
         return Err(Refusal::NotAllowed(wanted.name.clone()));
     }
-    let streams_max = policy.limits.streams_per_service_max;
-    let streams_max = streams_max.map_or(usize::MAX, |max| max.get() as usize);
+    let streams = policy.limits.streams_per_service_max.map_or(usize::MAX, |max| max.get() as usize);
     let key = Key::random().map_err(|_| Refusal::NoRandomness)?;
-    let service = Arc::new(Service::new(wanted.name.clone(), exposer, key, streams_max));
+    let bounds = Bounds { streams, waiting: WAITING_MAX };
+    let service = Arc::new(Service::new(wanted.name.clone(), exposer, key, bounds));
     let earlier = shared.services.insert(&service).map_err(|_| Refusal::Taken(wanted.name.clone()))?;
     if let Some(earlier) = earlier {
         earlier.end(Ending::Replaced);
@@ -112,21 +116,11 @@ async fn establish(
     }
 }
 
-/// Refuses visitors, each in its own time.
-fn turn_away(shared: &Arc<Shared>, visitors: Vec<Admitted>, why: impl Fn() -> Refusal) {
-    for admitted in visitors {
-        let (shared, refusal) = (Arc::clone(shared), why());
-        tokio::spawn(async move { admitted.visitor.refuse(&shared, refusal).await });
-    }
-}
-
 struct Control<'a> {
     shared: &'a Arc<Shared>,
     service: &'a Service,
     stream: TcpStream,
     decoder: Decoder,
-    /// Waiting visitors that the exposer has been told of.
-    asked: usize,
 }
 
 enum Never {}
@@ -150,9 +144,9 @@ impl Control<'_> {
             if let Some(ending) = self.service.ending() {
                 return Err(ending);
             }
-            let (waiting, first_until) = self.service.waiting();
-            self.ask(waiting).await?;
-            let next = first_until.map_or(silent_until, |until| until.min(silent_until));
+            if let Some(waiting) = self.service.unasked() {
+                self.ask(waiting).await?;
+            }
             tokio::select! {
                 ready = self.stream.readable() => {
                     ready?;
@@ -162,25 +156,16 @@ impl Control<'_> {
                     }
                 }
                 () = self.service.changed() => {}
-                () = sleep_until(next) => {
-                    if Instant::now() >= silent_until {
-                        return Err(Ending::Idle);
-                    }
-                    self.turn_away_late();
-                }
+                () = sleep_until(silent_until) => return Err(Ending::Idle),
             }
         }
     }
 
-    /// Asks for as many connections as visitors wait, once for each.
+    /// Asks for as many connections as visitors wait.
     async fn ask(&mut self, waiting: usize) -> Result<(), Ending> {
-        if waiting > self.asked {
-            let mut frame = Vec::new();
-            encode_control(&mut frame, &FromRelay::Wanted(u32::try_from(waiting).unwrap_or(u32::MAX)));
-            self.write(&frame).await?;
-        }
-        self.asked = waiting;
-        Ok(())
+        let mut frame = Vec::new();
+        encode_control(&mut frame, &FromRelay::Wanted(u32::try_from(waiting).unwrap_or(u32::MAX)));
+        self.write(&frame).await
     }
 
     /// Whether anything came.
@@ -219,13 +204,6 @@ impl Control<'_> {
             self.write(&bytes).await?;
         }
         Ok(())
-    }
-
-    /// Tells visitors that nobody has come for them in time.
-    fn turn_away_late(&self) {
-        turn_away(self.shared, self.service.take_late(Instant::now()), || {
-            Refusal::NotAnswered(self.service.name().clone())
-        });
     }
 
     /// Writes a few bytes; an exposer that does not read them is gone.

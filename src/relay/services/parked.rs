@@ -3,13 +3,13 @@
 use std::{io, mem::MaybeUninit, net::SocketAddr, sync::Arc};
 
 use socket2::SockRef;
-use tokio::{net::TcpStream, sync::oneshot, time::Instant};
+use tokio::{net::TcpStream, sync::oneshot};
 use tracing::debug;
 
 use super::{
     Service,
     service::Admitted,
-    visitor::{Visitor, write_now},
+    visitor::{Visitor, enter_again, write_now},
 };
 use crate::{
     net::Joined,
@@ -33,6 +33,8 @@ pub(in crate::relay) async fn park(
     let parked = match &service {
         None => Err(Refusal::NoSuchService(name)),
         Some(service) if !service.key().is(&key) => Err(Refusal::BadKey(name)),
+        // What has something to say already is not waiting.
+        Some(_) if !received.is_empty() => Err(Refusal::Spoke),
         Some(service) => {
             let (give, take) = oneshot::channel();
             service.park(give, !shared.services.are_scarce()).map(|waits| {
@@ -44,8 +46,6 @@ pub(in crate::relay) async fn park(
         }
     };
     match parked {
-        // What has something to say already is not waiting.
-        Ok(_) if !received.is_empty() => {}
         Ok((service, take)) => wait(shared, stream, live, service, take).await,
         Err(refusal) => refuse(shared, refusal, Some(stream), address, true).await,
     }
@@ -65,20 +65,20 @@ async fn wait(
         () = ended(&stream) => {
             take.close();
             service.forget_gone();
-            if let Ok(visitor) = take.try_recv() {
-                pass_on(shared, &service, visitor).await;
+            match take.try_recv() {
+                Ok(admitted) => return pass_on(shared, (stream, live), &service, admitted).await,
+                Err(_) => None,
             }
-            None
         }
     };
     let Some(admitted) = visitor else { return };
     if has_ended(&stream) {
-        return pass_on(shared, &service, admitted).await;
+        return pass_on(shared, (stream, live), &service, admitted).await;
     }
     let mut notice = Vec::new();
     encode_control(&mut notice, &FromRelay::Stream(admitted.visitor.notice()));
     if write_now(&stream, &notice).is_err() {
-        return pass_on(shared, &service, admitted).await;
+        return pass_on(shared, (stream, live), &service, admitted).await;
     }
     if let Err(error) = admitted.visitor.welcome(service.name()) {
         debug!(address = %admitted.visitor.address, %error, "the visitor left");
@@ -105,17 +105,16 @@ fn has_ended(stream: &TcpStream) -> bool {
     !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// Finds another connection for a visitor whose parked one is gone.
-async fn pass_on(shared: &Arc<Shared>, service: &Arc<Service>, admitted: Admitted) {
-    let until = Instant::now() + shared.config.open_timeout;
-    if let Err(admitted) = service.pass(admitted, until) {
-        admitted.visitor.refuse(shared, Refusal::NoSuchService(service.name().clone())).await;
-    }
+/// Finds another connection for a visitor whose parked one is gone, and lets go of that.
+async fn pass_on(shared: &Arc<Shared>, gone: (TcpStream, Live), service: &Arc<Service>, admitted: Admitted) {
+    drop(gone);
+    // Boxed: every connection that is parked would carry the memory of it.
+    Box::pin(enter_again(shared, service, admitted)).await;
 }
 
 /// Joins a visitor with a parked connection. What is not needed while the stream runs is kept in one piece.
 fn join(shared: &Shared, parked: TcpStream, live: Live, admitted: Admitted) {
-    let Admitted { visitor: Visitor { stream, address, received, live: visitor_live, .. }, counted } =
+    let Admitted { visitor: Visitor { stream, address, received, live: visitor_live, .. }, counted, .. } =
         admitted;
     let ended = move |joined: Joined| {
         let broken = joined.broken.map(|error| error.to_string());

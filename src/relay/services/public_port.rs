@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 
 use super::{
     Service,
+    descriptors::Held,
     visitor::{self, Visitor},
 };
 use crate::{
@@ -62,6 +63,7 @@ pub(super) fn listen(shared: &Shared, port: u16) -> Result<TcpListener, Refusal>
 /// Accepts visitors for as long as it is polled.
 pub(super) async fn accept(shared: Arc<Shared>, service: Arc<Service>, listener: TcpListener) {
     let mut acceptor = Acceptor::new(listener);
+    let _listener = Held::new(&shared);
     loop {
         let (stream, address) = acceptor.next_or(|| shared.services.relieve()).await;
         // Fails only for a connection that is already gone, which its first read will find out.
@@ -70,6 +72,8 @@ pub(super) async fn accept(shared: Arc<Shared>, service: Arc<Service>, listener:
         reset(&stream);
         let Some(live) = shared.admit(address) else { continue };
         let visitor = Visitor { stream, address, received: Vec::new(), said_hello: false, live };
-        visitor::enter(&shared, &service, visitor).await;
+        if let Some(rest) = visitor::enter(&shared, &service, visitor) {
+            tokio::spawn(rest);
+        }
     }
 }
