@@ -43,6 +43,8 @@ mod tunnel_cut;
 mod tunnel_docs;
 mod tunnel_faults;
 mod tunnel_file;
+#[cfg(unix)]
+mod tunnel_frozen;
 mod tunnel_killed;
 mod tunnel_options;
 #[cfg(target_os = "linux")]

@@ -24,13 +24,13 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use self::{end::End, watch::Watch, way::Way};
+use super::streams::Doubt;
 
 #[cfg(not(target_os = "linux"))]
 use copied as pipe;
 
 /// Two connections that are being joined. The future ends when both directions have ended or either connection has broken. Dropped before
 /// that, it resets both.
-#[derive(Debug)]
 #[must_use = "a future carries nothing unless it is polled"]
 pub(super) struct Join {
     first: TcpStream,
@@ -39,6 +39,8 @@ pub(super) struct Join {
     back: Way,
     /// How long either machine may leave unanswered what is sent to it.
     unanswered_max: Option<Duration>,
+    /// Exists until the second connection has sent something.
+    doubt: Option<Doubt>,
     /// Exists while one direction has ended, or an answer is awaited.
     watch: Option<Box<Watch>>,
 }
@@ -62,13 +64,19 @@ impl Join {
             // Fails for no connection; without it a byte of urgent data would be missing.
             let _ = SockRef::from(stream).set_out_of_band_inline(true);
         }
-        Self { first, second, there, back, unanswered_max: None, watch: None }
+        Self { first, second, there, back, unanswered_max: None, doubt: None, watch: None }
     }
 
     /// Breaks off when either machine leaves unanswered for so long what is sent to it; one that answers may rest for ever, and read
     /// nothing. Only Linux tells; elsewhere the system's own limit on retransmissions stands.
     pub(super) fn unanswered_max(mut self, limit: Option<Duration>) -> Self {
         self.unanswered_max = limit;
+        self
+    }
+
+    /// Breaks off when `doubt` says so before the second connection has sent anything.
+    pub(super) fn unless(mut self, doubt: Option<Doubt>) -> Self {
+        self.doubt = doubt;
         self
     }
 
@@ -85,7 +93,11 @@ impl Join {
             (false, true) => Some(&self.second),
             _ => None,
         };
-        if self.watch.is_none() && silent.is_none() && !(has_written && self.unanswered_max.is_some()) {
+        if self.back.has_begun() {
+            self.doubt = None;
+        }
+        let awaits = (has_written && self.unanswered_max.is_some()) || self.doubt.is_some();
+        if self.watch.is_none() && silent.is_none() && !awaits {
             return None;
         }
         let watch = self.watch.get_or_insert_with(|| Box::new(Watch::new(self.unanswered_max)));
@@ -96,9 +108,12 @@ impl Join {
             {
                 return Some(error);
             }
+            if let Some(error) = self.doubt.as_ref().and_then(|doubt| doubt()) {
+                return Some(error);
+            }
             match watch.awaits_answer(&self.first, &self.second, self.unanswered_max) {
                 Err(error) => return Some(error),
-                Ok(false) if silent.is_none() => {
+                Ok(false) if silent.is_none() && self.doubt.is_none() => {
                     self.watch = None;
                     return None;
                 }

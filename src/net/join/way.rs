@@ -81,6 +81,11 @@ impl Way {
         self.carried
     }
 
+    /// Whether anything has come, if only the end.
+    pub(in crate::net) fn has_begun(&self) -> bool {
+        self.carried > 0 || self.held.is_some() || self.ended
+    }
+
     /// Whether the end was passed on.
     pub(in crate::net) fn is_done(&self) -> bool {
         self.done

@@ -11,7 +11,7 @@ use std::{
 use rustix::event::epoll::EventFlags;
 use socket2::SockRef;
 
-use super::Ended;
+use super::{Doubt, Ended};
 use crate::net::{
     join::{
         Joined, carry,
@@ -60,6 +60,8 @@ pub(super) struct Entry {
     ended: Ended,
     /// The worker has it among those that are to have another turn.
     pub(super) is_ready: bool,
+    /// Exists until the second connection has sent something.
+    doubt: Option<Doubt>,
     /// Exists while an answer may be awaited.
     silences: Option<Box<[Silence; 2]>>,
 }
@@ -72,8 +74,15 @@ impl Entry {
             back: Way::new(Vec::new()),
             ended,
             is_ready: false,
+            doubt: None,
             silences: None,
         }
+    }
+
+    /// Breaks off when `doubt` says so before the second connection has sent anything.
+    pub(super) fn unless(mut self, doubt: Option<Doubt>) -> Self {
+        self.doubt = doubt;
+        self
     }
 
     /// Notes what the system says of one connection.
@@ -140,10 +149,14 @@ impl Entry {
         is_new
     }
 
-    /// Whether it has to be looked at now and then, since an answer may be awaited.
-    pub(super) fn begins_to_await(&mut self) -> bool {
+    /// Whether it has to be looked at now and then from here on, since an answer may be awaited; `limit` as below.
+    pub(super) fn begins_to_await(&mut self, limit: Option<Duration>) -> bool {
         let has_written = self.there.take_has_written() | self.back.take_has_written();
-        let begins = has_written && self.silences.is_none();
+        if self.back.has_begun() {
+            self.doubt = None;
+        }
+        let awaits = (has_written && limit.is_some()) || self.doubt.is_some();
+        let begins = awaits && self.silences.is_none();
         if begins {
             self.silences = Some(Box::new([Silence::new(), Silence::new()]));
         }
@@ -158,14 +171,20 @@ impl Entry {
     /// Whether an answer is still awaited.
     ///
     /// # Errors
-    /// None has come for as long as `limit`.
-    pub(super) fn awaits_answer(&mut self, limit: Duration) -> io::Result<bool> {
-        let Some(silences) = &mut self.silences else { return Ok(false) };
-        let lasts = SIDES.map(|side| silences[side].lasts(&self.sides[side].stream));
-        if lasts.iter().flatten().any(|silence| *silence >= limit) {
-            return Err(unanswered());
+    /// None has come for as long as `limit`, or there is doubt that any will.
+    pub(super) fn awaits_answer(&mut self, limit: Option<Duration>) -> io::Result<bool> {
+        if let Some(error) = self.doubt.as_ref().and_then(|doubt| doubt()) {
+            return Err(error);
         }
-        let awaits = lasts.iter().any(Option::is_some);
+        let Some(silences) = &mut self.silences else { return Ok(false) };
+        let mut awaits = self.doubt.is_some();
+        if let Some(limit) = limit {
+            let lasts = SIDES.map(|side| silences[side].lasts(&self.sides[side].stream));
+            if lasts.iter().flatten().any(|silence| *silence >= limit) {
+                return Err(unanswered());
+            }
+            awaits |= lasts.iter().any(Option::is_some);
+        }
         if !awaits {
             self.silences = None;
         }
@@ -350,7 +369,7 @@ mod tests {
         drop(left);
         entry.note(0, EventFlags::IN | EventFlags::RDHUP);
         assert!(matches!(entry.turn(), Turn::Waits));
-        assert!(entry.begins_to_await());
+        assert!(entry.begins_to_await(Some(Duration::from_secs(1))));
         drop(right);
     }
 
@@ -472,5 +491,21 @@ mod tests {
             }
         }
         carry_bulk();
+    }
+
+    #[test]
+    fn a_stream_in_doubt_is_looked_at_until_its_second_connection_has_sent_something() {
+        let doubtful = || io::Error::from(io::ErrorKind::TimedOut);
+        for is_in_doubt in [false, true] {
+            let (left, right, entry) = entry();
+            let mut entry = entry.unless(Some(Box::new(move || is_in_doubt.then(doubtful))));
+            assert!(entry.begins_to_await(None));
+            assert_eq!(entry.awaits_answer(None).is_err(), is_in_doubt);
+            (&right).write_all(b"!").unwrap();
+            entry.note(1, EventFlags::IN);
+            assert!(matches!(entry.turn(), Turn::Waits));
+            assert!(!entry.begins_to_await(None) && !entry.awaits_answer(None).unwrap());
+            drop(left);
+        }
     }
 }

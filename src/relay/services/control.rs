@@ -78,7 +78,7 @@ pub(in crate::relay) async fn expose(
     } else {
         info!(service = %service.name(), %address, reason = %ending, "no longer exposed");
     }
-    service.close();
+    service.close(ending);
     let _ = timeout(shared.config.drain_timeout, session.farewell(ending)).await;
 }
 
@@ -110,7 +110,7 @@ async fn establish(
         Ok(listener) => Ok((service, listener)),
         Err(refusal) => {
             shared.services.remove(&service);
-            service.close();
+            service.close(Ending::Finished);
             Err(refusal)
         }
     }
@@ -148,9 +148,12 @@ impl Control<'_> {
                 self.ask(waiting).await?;
             }
             tokio::select! {
+                // What has come counts before a deadline: a relay that was paused finds both.
+                biased;
                 ready = self.stream.readable() => {
                     ready?;
                     if self.receive()? {
+                        self.service.hear();
                         silent_until = Instant::now() + self.shared.config.idle_timeout;
                         self.obey().await?;
                     }

@@ -1,9 +1,9 @@
 //! A connection that waits for a visitor, and the stream it becomes.
 
-use std::{io, mem::MaybeUninit, net::SocketAddr, sync::Arc};
+use std::{io, mem::MaybeUninit, net::SocketAddr, sync::Arc, time::Duration};
 
 use socket2::SockRef;
-use tokio::{net::TcpStream, sync::oneshot};
+use tokio::{net::TcpStream, sync::oneshot, time::Instant};
 use tracing::debug;
 
 use super::{
@@ -19,6 +19,9 @@ use crate::{
     },
     wire::{FromRelay, Name, encode_control},
 };
+
+/// How often exposers say something on their control session at least, or every third of the idle time if that is less.
+const PING_EVERY: Duration = Duration::from_secs(5);
 
 /// Parks a connection for a service until a visitor comes, the connection ends or the service does.
 pub(in crate::relay) async fn park(
@@ -85,7 +88,7 @@ async fn wait(
         crate::net::reset(&stream);
         return;
     }
-    join(shared, stream, live, admitted);
+    join(shared, stream, live, admitted, service);
 }
 
 /// Waits for the end of a connection that has nothing to say before a visitor comes: whatever it says is its end.
@@ -113,7 +116,7 @@ async fn pass_on(shared: &Arc<Shared>, gone: (TcpStream, Live), service: &Arc<Se
 }
 
 /// Joins a visitor with a parked connection. What is not needed while the stream runs is kept in one piece.
-fn join(shared: &Shared, parked: TcpStream, live: Live, admitted: Admitted) {
+fn join(shared: &Shared, parked: TcpStream, live: Live, admitted: Admitted, service: Arc<Service>) {
     let Admitted { visitor: Visitor { stream, address, received, live: visitor_live, .. }, counted, .. } =
         admitted;
     let ended = move |joined: Joined| {
@@ -122,5 +125,17 @@ fn join(shared: &Shared, parked: TcpStream, live: Live, admitted: Admitted) {
         // From here on they do not count.
         drop((visitor_live, live, counted));
     };
-    shared.streams.join(stream, parked, received, Box::new(ended));
+    let (taken, limit) = (Instant::now(), silence_max(shared));
+    let doubt = move || service.is_silent(taken, limit).then(no_exposer);
+    shared.streams.join_unless(Box::new(doubt), stream, parked, received, Box::new(ended));
+}
+
+/// How long an exposer may say nothing at all, not even a ping, before a stream that it has sent nothing of is given up.
+fn silence_max(shared: &Shared) -> Duration {
+    let config = &shared.config;
+    config.open_timeout.max(PING_EVERY.min(config.idle_timeout / 3) * 2)
+}
+
+fn no_exposer() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the exposer does not answer")
 }

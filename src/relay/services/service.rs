@@ -7,12 +7,14 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
 };
+use tracing::warn;
 
 use super::{key::Key, visitor::Visitor};
 use crate::{
@@ -26,6 +28,9 @@ pub(super) const PARKED_MAX: usize = 256;
 /// Visitors that may wait for one service: a crowd of ten thousand at once is served, and an exposer that parks nothing costs no more than
 /// the descriptors and some 20 MB for these.
 pub(super) const WAITING_MAX: usize = 16_384;
+
+/// How long an exposer stays silent after it was found to be, before anybody goes by that.
+const SILENT_FOR_CERTAIN: Duration = Duration::from_millis(500);
 
 /// Who exposes a service.
 #[derive(Debug)]
@@ -79,6 +84,13 @@ struct State {
     /// Why the control session is to end, when somebody else decided so.
     ending: Option<Ending>,
     closed: bool,
+    /// It was closed because the exposer did not answer.
+    has_fallen_silent: bool,
+    /// When the exposer last said something.
+    heard: Option<Instant>,
+    /// When it was first found silent after that.
+    silent_since: Option<Instant>,
+    is_silence_said: bool,
 }
 
 /// Gives a visitor to the task of a parked connection.
@@ -284,16 +296,55 @@ impl Service {
         self.changed.notify_one();
     }
 
+    /// Waits until it is to end. Whoever waits is not told of visitors meanwhile, and looks for them afterwards.
+    pub(super) async fn to_end(&self) -> Ending {
+        loop {
+            if let Some(ending) = self.ending() {
+                return ending;
+            }
+            self.changed.notified().await;
+        }
+    }
+
     pub(super) fn ending(&self) -> Option<Ending> {
         self.lock().ending
     }
 
+    /// The exposer has said something.
+    pub(super) fn hear(&self) {
+        let mut state = self.lock();
+        (state.heard, state.silent_since) = (Some(Instant::now()), None);
+    }
+
     /// Ends what is parked, and the waiting. Streams that run are not touched.
-    pub(super) fn close(&self) {
+    pub(super) fn close(&self, ending: Ending) {
         let mut state = self.lock();
         state.closed = true;
+        state.has_fallen_silent = matches!(ending, Ending::Idle | Ending::SlowConsumer);
         state.parked = Vec::new();
         state.waiting = BTreeMap::new();
+    }
+
+    // --- For streams of which the exposer has sent nothing yet.
+
+    /// Whether the exposer is known to be silent, so that a connection of its own that was taken at `since` is waited for in vain: it has said
+    /// nothing on its control session for `limit`, counted from then at the earliest, or that has ended for such a reason. Said in the log
+    /// once.
+    pub(super) fn is_silent(&self, since: Instant, limit: Duration) -> bool {
+        let mut state = self.lock();
+        let is_silent = if state.closed {
+            // Otherwise it may be there, with another control session.
+            state.has_fallen_silent
+        } else if state.heard.map_or(since, |heard| heard.max(since)).elapsed() >= limit {
+            // A relay that was paused itself finds what the exposer has said meanwhile.
+            state.silent_since.get_or_insert_with(Instant::now).elapsed() >= SILENT_FOR_CERTAIN
+        } else {
+            false
+        };
+        if is_silent && !std::mem::replace(&mut state.is_silence_said, true) {
+            warn!(service = %self.name, "the exposer does not answer; visitors that it has not answered are reset");
+        }
+        is_silent
     }
 
     #[cfg(test)]

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     net::reset,
-    relay::{Config, Identity, Policy, Relay, Shared},
+    relay::{Config, Identity, Policy, Relay, Shared, ending::Ending},
 };
 
 /// Nothing here takes this long unless it is broken.
@@ -151,7 +151,7 @@ async fn a_visitor_whose_connection_was_gone_waits_no_longer_for_that() {
 async fn a_service_that_ends_tells_whoever_waits() {
     let (shared, service) = (shared(), service(UNBOUNDED));
     let near = visitor(&shared, &service).await;
-    service.close();
+    service.close(Ending::Finished);
     let told = answer(near).await;
     assert!(told.contains("no_such_service"), "{told}");
 }
@@ -192,4 +192,36 @@ async fn a_connection_that_is_gone_is_passed_over() {
     let (give, take) = oneshot::channel();
     assert!(service.park(give, true).unwrap());
     take.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exposer_is_silent_when_it_has_said_nothing_for_the_limit_or_its_session_ended_so() {
+    const LIMIT: Duration = Duration::from_secs(10);
+    let after = |time: Duration| tokio::time::sleep(time);
+    let service_of = |ending| {
+        let service = service(UNBOUNDED);
+        service.close(ending);
+        service.is_silent(Instant::now(), LIMIT)
+    };
+    assert!(service_of(Ending::Idle) && service_of(Ending::SlowConsumer));
+    assert!(
+        !service_of(Ending::Finished) && !service_of(Ending::Disconnected) && !service_of(Ending::Replaced)
+    );
+    let service = service(UNBOUNDED);
+    service.hear();
+    after(Duration::from_millis(1)).await;
+    let taken = Instant::now();
+    for _ in 0..2 {
+        after(LIMIT - Duration::from_millis(1)).await;
+        assert!(!service.is_silent(taken, LIMIT), "its service may take its time");
+        after(Duration::from_millis(1)).await;
+        assert!(!service.is_silent(taken, LIMIT), "it may have been this relay that was paused");
+        after(Duration::from_millis(499)).await;
+        assert!(!service.is_silent(taken, LIMIT));
+        after(Duration::from_millis(1)).await;
+        assert!(service.is_silent(taken, LIMIT));
+        // Whatever it says clears it.
+        service.hear();
+        assert!(!service.is_silent(taken, LIMIT));
+    }
 }
