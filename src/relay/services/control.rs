@@ -15,8 +15,10 @@ use super::{
     key::Key,
     public_port,
     service::{Bounds, WAITING_MAX},
+    visitor::write_now,
 };
 use crate::{
+    net::reset,
     relay::{
         Action, Shared,
         connection::closing,
@@ -64,7 +66,13 @@ pub(in crate::relay) async fn expose(
     if let Some(listener) = listener {
         accepting.spawn(public_port::accept(Arc::clone(shared), Arc::clone(&service), listener));
     }
-    let mut session = Control { shared, service: &service, stream, decoder: Decoder::new(CONTROL_BYTES_MAX) };
+    let mut session = Control {
+        shared,
+        service: &service,
+        stream,
+        decoder: Decoder::new(CONTROL_BYTES_MAX),
+        is_cut: false,
+    };
     let ending = match session.run(port, received).await {
         Ok(never) => match never {},
         Err(ending) => ending,
@@ -121,6 +129,8 @@ struct Control<'a> {
     service: &'a Service,
     stream: TcpStream,
     decoder: Decoder,
+    /// A frame was begun and not written to its end.
+    is_cut: bool,
 }
 
 enum Never {}
@@ -209,20 +219,29 @@ impl Control<'_> {
         Ok(())
     }
 
-    /// Writes a few bytes; an exposer that does not read them is gone.
+    /// Writes a few bytes; an exposer that does not read them is gone. If the session is to end, that does not wait for them.
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Ending> {
-        match timeout(self.shared.config.write_timeout, self.stream.write_all(bytes)).await {
-            Ok(written) => Ok(written?),
-            Err(_) => Err(Ending::SlowConsumer),
+        self.is_cut = true;
+        tokio::select! {
+            biased;
+            written = timeout(self.shared.config.write_timeout, self.stream.write_all(bytes)) => {
+                written.map_err(|_| Ending::SlowConsumer)??;
+                self.is_cut = false;
+                Ok(())
+            }
+            ending = self.service.to_end() => Err(ending),
         }
     }
 
-    /// Says why the session ends, where there is somebody to hear it.
+    /// Says why the session ends, where there is somebody to hear it: not behind half a frame, nor to an exposer that has left no room.
     async fn farewell(mut self, ending: Ending) -> std::io::Result<()> {
         let Some(message) = closing(ending) else { return Ok(()) };
         let mut bytes = Vec::new();
         encode_control(&mut bytes, &message);
-        self.stream.write_all(&bytes).await?;
+        if self.is_cut || write_now(&self.stream, &bytes).is_err() {
+            reset(&self.stream);
+            return Ok(());
+        }
         self.stream.shutdown().await?;
         // Closing with unread bytes would reset the connection and take the words with it.
         discard_until_end(&self.stream).await
