@@ -1,14 +1,18 @@
 //! Connections parked at the relay, so that a visitor need not wait for one to be made. As many as visitors come at once: the number
 //! grows when they are taken in a rush and when the relay says that some visitors had to wait, and shrinks when some were never needed.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    mem::{Discriminant, discriminant},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::mpsc,
     task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{
     Service,
@@ -16,7 +20,8 @@ use super::{
 };
 use crate::{
     client::LinkError,
-    net::{Backoff, Streams, reset},
+    net::{Backoff, DialError, Streams, reset},
+    sparing::Sparing,
     wire::{FromRelay, Hello, PROTOCOL_VERSION},
 };
 
@@ -74,6 +79,8 @@ struct Parking {
     service: Arc<Service>,
     key: String,
     streams: Arc<Streams>,
+    /// Which failures were written to the log lately.
+    said: Arc<Sparing<Discriminant<LinkError>>>,
 }
 
 #[derive(Debug)]
@@ -95,7 +102,13 @@ impl Pool {
         let (report, reports) = mpsc::unbounded_channel();
         let most = service.ready_max.max(1);
         let mut pool = Self {
-            parking: Arc::new(Parking { access, service, key, streams }),
+            parking: Arc::new(Parking {
+                access,
+                service,
+                key,
+                streams,
+                said: Sparing::new(),
+            }),
             reports,
             report,
             tasks: JoinSet::new(),
@@ -173,7 +186,7 @@ impl Pool {
                 }
                 Report::Failed { was_parked, error } => {
                     self.lose(was_parked);
-                    debug!(service = %self.parking.service.name, %error, "cannot park a connection for now");
+                    self.parking.tell_of(&error);
                     let wait = self.backoff.wait();
                     self.fill(wait);
                 }
@@ -203,6 +216,24 @@ impl Pool {
 }
 
 impl Parking {
+    /// Tells the log that a connection could not be made or was lost. What the loss of the relay does to it is not worth a word: the control
+    /// session has one for that.
+    fn tell_of(&self, error: &LinkError) {
+        let name = &self.service.name;
+        if !matches!(error, LinkError::Dial(_) | LinkError::Refused { .. } | LinkError::NoAnswer)
+            || matches!(error, LinkError::Dial(DialError::Refused(_)))
+        {
+            return debug!(service = %name, %error, "cannot keep a connection ready for now");
+        }
+        let others = {
+            let (name, error) = (name.clone(), error.to_string());
+            move |others| warn!(service = %name, others, error, "cannot keep connections ready for visitors")
+        };
+        if self.said.is_first(discriminant(error), others) {
+            warn!(service = %name, %error, "cannot keep a connection ready for visitors; trying again");
+        }
+    }
+
     /// Makes one connection and waits with it for a visitor.
     async fn park(&self, report: &mpsc::UnboundedSender<Report>) {
         // The pool may be gone, and then it does not want to know.
@@ -227,7 +258,9 @@ impl Parking {
                 let (service, streams) = (Arc::clone(&self.service), Arc::clone(&self.streams));
                 let received = decoder.into_rest();
                 // Outlives the pool: a stream goes on when the control session is lost.
-                tokio::spawn(async move { service.serve(&streams, stream, notice, received).await });
+                tokio::spawn(async move {
+                    service.serve(&streams, stream, notice, received).await;
+                });
             }
             Ok(_) => tell(Report::Failed { was_parked: true, error: LinkError::NoAnswer }),
             Err(LinkError::Ended) => tell(Report::Released),
