@@ -7,23 +7,27 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::sleep;
+use tokio::{runtime::Handle, time::sleep};
 
 /// How long further lines of a kind are counted after one that was written.
 const SILENT_FOR: Duration = Duration::from_secs(1);
 
 /// The kinds of which a line was written lately, and how many were not.
 #[derive(Debug)]
-pub(crate) struct Sparing<K>(Mutex<HashMap<K, u64>>);
+pub(crate) struct Sparing<K> {
+    left_out: Mutex<HashMap<K, u64>>,
+    /// Lines are caused by threads that are not the runtime's, too.
+    runtime: Handle,
+}
 
 impl<K: Copy + Eq + Hash + Send + 'static> Sparing<K> {
-    /// Nothing was written yet.
+    /// Nothing was written yet. To be called within a Tokio runtime.
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::default()))
+        Arc::new(Self { left_out: Mutex::default(), runtime: Handle::current() })
     }
 
     /// Whether a line of this kind is to be written now. After such a line, and if there were any, `others` is told a second later how many
-    /// were left out. To be called within a Tokio runtime.
+    /// were left out.
     pub(crate) fn is_first(self: &Arc<Self>, kind: K, others: impl FnOnce(u64) + Send + 'static) -> bool {
         match self.lock().entry(kind) {
             Entry::Occupied(mut entry) => {
@@ -33,7 +37,7 @@ impl<K: Copy + Eq + Hash + Send + 'static> Sparing<K> {
             Entry::Vacant(entry) => drop(entry.insert(0)),
         }
         let sparing = Arc::clone(self);
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             sleep(SILENT_FOR).await;
             let left_out = sparing.lock().remove(&kind).unwrap_or(0);
             if left_out > 0 {
@@ -44,7 +48,7 @@ impl<K: Copy + Eq + Hash + Send + 'static> Sparing<K> {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

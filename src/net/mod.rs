@@ -20,7 +20,7 @@ pub use accept::Acceptor;
 pub use answers::{Answers, answers};
 pub use backoff::Backoff;
 pub use dial::{DialError, Target, dial, resolve};
-pub use join::{Joined, pipes, reset, settle};
+pub use join::{Broken, Edge, Joined, pipes, reset, settle};
 pub use left::left;
 pub use limits::{descriptor_limit, raise_descriptor_limit};
 pub use listen::{ListenError, bind};

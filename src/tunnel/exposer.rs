@@ -64,6 +64,8 @@ impl Exposer {
                     down_since = Instant::now();
                     error
                 }
+                // It spoke this version before.
+                Err(LinkError::NoAnswer) if self.was_exposed => LinkError::Dead,
                 Err(error) => error,
             };
             let left = self.retry_for.map(|limit| limit.saturating_sub(down_since.elapsed()));

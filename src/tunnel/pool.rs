@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 use super::{
     Service,
     access::{Access, Answered},
+    service::TurnedAway,
 };
 use crate::{
     client::LinkError,
@@ -81,6 +82,7 @@ struct Parking {
     streams: Arc<Streams>,
     /// Which failures were written to the log lately.
     said: Arc<Sparing<Discriminant<LinkError>>>,
+    turned_away: Arc<TurnedAway>,
 }
 
 #[derive(Debug)]
@@ -108,6 +110,7 @@ impl Pool {
                 key,
                 streams,
                 said: Sparing::new(),
+                turned_away: Sparing::new(),
             }),
             reports,
             report,
@@ -256,10 +259,11 @@ impl Parking {
             Ok(Answered { stream, answer: FromRelay::Stream(notice), decoder }) => {
                 tell(Report::Taken);
                 let (service, streams) = (Arc::clone(&self.service), Arc::clone(&self.streams));
+                let turned_away = Arc::clone(&self.turned_away);
                 let received = decoder.into_rest();
                 // Outlives the pool: a stream goes on when the control session is lost.
                 tokio::spawn(async move {
-                    service.serve(&streams, stream, notice, received).await;
+                    service.serve(&streams, stream, notice, received, &turned_away).await;
                 });
             }
             Ok(_) => tell(Report::Failed { was_parked: true, error: LinkError::NoAnswer }),

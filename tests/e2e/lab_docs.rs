@@ -69,7 +69,8 @@ fn the_first_tunnel_leads_to_the_first_server() {
     let at_relay = ("192.168.1.20:8080", relay.address().to_string());
 
     let server = LabServer::with(arguments(&format!("{} 0", service.0), &[("lab ", String::new())]));
-    let words = [at_relay.clone(), ("127.0.0.1:8888", server.address().to_string())];
+    let local = ("hello 8888", format!("hello {}", server.port()));
+    let words = [at_relay.clone(), ("127.0.0.1:8888", server.address().to_string()), local];
     let exposer = Exposer { process: Process::spawn(command(arguments(&expose.0, &words))) };
     exposer.process.expect_stdout(&replaced(&expose.1[0], &words));
 

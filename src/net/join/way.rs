@@ -49,6 +49,8 @@ pub(in crate::net) struct Way {
     has_written: bool,
     /// Its turn is over although it could go on.
     has_more: bool,
+    /// Writing has failed.
+    failed_to_write: bool,
 }
 
 /// What a direction has in hand.
@@ -73,6 +75,7 @@ impl Way {
             done: false,
             has_written: false,
             has_more: false,
+            failed_to_write: false,
         }
     }
 
@@ -89,6 +92,11 @@ impl Way {
     /// Whether the end was passed on.
     pub(in crate::net) fn is_done(&self) -> bool {
         self.done
+    }
+
+    /// Whether it was writing that has failed, if anything has.
+    pub(in crate::net) fn failed_to_write(&self) -> bool {
+        self.failed_to_write
     }
 
     /// Whether something was written since this was asked last.
@@ -121,7 +129,7 @@ impl Way {
         for _ in 0..READS_PER_TURN {
             ready!(self.write(cx, to))?;
             if self.ended {
-                to.finish()?;
+                to.finish().inspect_err(|_| self.failed_to_write = true)?;
                 self.done = true;
                 // An end awaits an answer as bytes do.
                 self.has_written = true;
@@ -157,6 +165,12 @@ impl Way {
 
     /// Writes all that was read.
     fn write<E: End>(&mut self, cx: &mut Context<'_>, to: &mut E) -> Poll<io::Result<()>> {
+        let result = self.write_held(cx, to);
+        self.failed_to_write |= matches!(result, Poll::Ready(Err(_)));
+        result
+    }
+
+    fn write_held<E: End>(&mut self, cx: &mut Context<'_>, to: &mut E) -> Poll<io::Result<()>> {
         if let Some(Held::Pipe(pipe)) = self.held.as_deref_mut() {
             while !pipe.is_empty() {
                 let Some(moved) = ready!(pipe.drain(cx, to))? else {
@@ -258,7 +272,7 @@ impl Way {
             let is_large = bytes.len() >= BULK_READ_BYTES;
             self.large_reads = if is_large { (self.large_reads + 1).min(BULK_READS) } else { 0 };
             let written = match to.poll_write(cx, bytes) {
-                Poll::Ready(n) => n?,
+                Poll::Ready(n) => n.inspect_err(|_| self.failed_to_write = true)?,
                 Poll::Pending => 0,
             };
             self.carried += written as u64;

@@ -14,7 +14,7 @@ use socket2::SockRef;
 use super::{Doubt, Ended};
 use crate::net::{
     join::{
-        Joined, carry,
+        Broken, Edge, Joined, carry,
         end::{End, is_transient},
         way::Way,
     },
@@ -103,18 +103,17 @@ impl Entry {
         let [first, second] = &mut self.sides;
         // One with nothing more to say is not read any more, so only the event shows that it has broken since.
         let rest = match (first.failed, second.failed) {
-            (true, _) => Some(self.there.carry_rest(&mut cx, first, second)),
-            (false, true) => Some(self.back.carry_rest(&mut cx, second, first)),
+            (true, _) => Some((Edge::First, self.there.carry_rest(&mut cx, first, second))),
+            (false, true) => Some((Edge::Second, self.back.carry_rest(&mut cx, second, first))),
             (false, false) => None,
         };
-        if let Some(rest) = rest {
+        if let Some((edge, rest)) = rest {
             let error = rest.err().or_else(|| self.sides.iter().find_map(Side::failure));
-            return Turn::Over(
-                self.break_off(error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into())),
-            );
+            let error = error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
+            return Turn::Over(self.break_off(Broken { at: Some(edge), error }));
         }
         match carry(&mut cx, [first, second], [&mut self.there, &mut self.back]) {
-            Poll::Ready(Err(error)) => Turn::Over(self.break_off(error)),
+            Poll::Ready(Err(broken)) => Turn::Over(self.break_off(broken)),
             Poll::Ready(Ok(())) => {
                 self.sides.iter().for_each(Side::settle);
                 Turn::Over(self.joined(None))
@@ -172,16 +171,18 @@ impl Entry {
     ///
     /// # Errors
     /// None has come for as long as `limit`, or there is doubt that any will.
-    pub(super) fn awaits_answer(&mut self, limit: Option<Duration>) -> io::Result<bool> {
+    pub(super) fn awaits_answer(&mut self, limit: Option<Duration>) -> Result<bool, Broken> {
         if let Some(error) = self.doubt.as_ref().and_then(|doubt| doubt()) {
-            return Err(error);
+            return Err(Broken { at: Some(Edge::Second), error });
         }
         let Some(silences) = &mut self.silences else { return Ok(false) };
         let mut awaits = self.doubt.is_some();
         if let Some(limit) = limit {
             let lasts = SIDES.map(|side| silences[side].lasts(&self.sides[side].stream));
-            if lasts.iter().flatten().any(|silence| *silence >= limit) {
-                return Err(unanswered());
+            for (edge, silence) in [Edge::First, Edge::Second].into_iter().zip(lasts) {
+                if silence.is_some_and(|silence| silence >= limit) {
+                    return Err(Broken { at: Some(edge), error: unanswered() });
+                }
             }
             awaits |= lasts.iter().any(Option::is_some);
         }
@@ -192,9 +193,9 @@ impl Entry {
     }
 
     /// Resets both connections.
-    pub(super) fn break_off(&self, error: io::Error) -> Joined {
+    pub(super) fn break_off(&self, broken: Broken) -> Joined {
         self.sides.iter().for_each(Side::reset);
-        self.joined(Some(error))
+        self.joined(Some(broken))
     }
 
     /// Tells that it has ended. Both connections are closed by then.
@@ -204,7 +205,7 @@ impl Entry {
         ended(joined);
     }
 
-    fn joined(&self, broken: Option<io::Error>) -> Joined {
+    fn joined(&self, broken: Option<Broken>) -> Joined {
         Joined { there: self.there.carried(), back: self.back.carried(), broken }
     }
 }
@@ -357,6 +358,8 @@ mod tests {
             entry.note(side, EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
             let Turn::Over(joined) = entry.turn() else { panic!("the stream goes on") };
             assert_eq!(joined.there + joined.back, 10);
+            let at = joined.broken.as_ref().and_then(|broken| broken.at);
+            assert_eq!(at, Some(if side == 0 { Edge::First } else { Edge::Second }));
             entry.end(joined);
             let (bytes, result) = read_to_end(&listener);
             assert_eq!((bytes.as_slice(), result.is_err()), (&b"the answer"[..], true), "side {side}");

@@ -186,7 +186,7 @@ impl Worker {
             let data = EventData::new_u64(key << 1 | side as u64);
             if let Err(error) = epoll::add(&self.epoll, entry.fd(side), data, entry.interest(side)) {
                 drop(arriving);
-                let joined = entry.break_off(error.into());
+                let joined = entry.break_off(io::Error::from(error).into());
                 return entry.end(joined);
             }
         }
@@ -206,7 +206,7 @@ impl Worker {
     fn reset_arriving(&self) {
         let arriving = std::mem::take(&mut *self.arriving());
         for (_, entry) in arriving {
-            let joined = entry.break_off(io::ErrorKind::ConnectionAborted.into());
+            let joined = entry.break_off(io::Error::from(io::ErrorKind::ConnectionAborted).into());
             entry.end(joined);
         }
     }
@@ -259,7 +259,7 @@ impl Work {
         }
         worker.reset_arriving();
         for (_, entry) in self.streams.drain() {
-            let joined = entry.break_off(io::ErrorKind::ConnectionAborted.into());
+            let joined = entry.break_off(io::Error::from(io::ErrorKind::ConnectionAborted).into());
             entry.end(joined);
         }
     }
@@ -324,7 +324,7 @@ impl Work {
                 if let Err(error) =
                     epoll::modify(&self.worker.epoll, entry.fd(side), data, entry.interest(side))
                 {
-                    let joined = entry.break_off(error.into());
+                    let joined = entry.break_off(io::Error::from(error).into());
                     return self.end(key, joined);
                 }
             }
@@ -379,8 +379,8 @@ impl Work {
             match entry.awaits_answer(self.config.unanswered_max) {
                 Ok(true) => self.awaiting.push(key),
                 Ok(false) => {}
-                Err(error) => {
-                    let joined = entry.break_off(error);
+                Err(broken) => {
+                    let joined = entry.break_off(broken);
                     self.end(key, joined);
                 }
             }

@@ -120,7 +120,7 @@ fn join(shared: &Shared, parked: TcpStream, live: Live, admitted: Admitted, serv
     let Admitted { visitor: Visitor { stream, address, received, live: visitor_live, .. }, counted, .. } =
         admitted;
     let ended = move |joined: Joined| {
-        let broken = joined.broken.map(|error| error.to_string());
+        let broken = joined.broken.map(|broken| broken.describe("the visitor", "the exposer"));
         debug!(%address, received = joined.there, sent = joined.back, broken, "stream ended");
         // From here on they do not count.
         drop((visitor_live, live, counted));
