@@ -17,6 +17,7 @@ pub mod client;
 pub mod lab;
 pub mod net;
 pub mod relay;
+mod sparing;
 pub mod tunnel;
 
 pub use name_relay_core::wire;

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     net::{Target, bind, raise_descriptor_limit, resolve, stop_signal},
-    tunnel::{self, Forwarder, join_standard},
+    tunnel::{self, Forwarder, StandardError, join_standard},
     wire::TextName,
 };
 
@@ -70,9 +70,13 @@ impl Forward {
     async fn standard(&self, forwarder: Forwarder) -> Result<(), Failure> {
         let opened = forwarder.open().await;
         let (stream, received) = opened.map_err(|error| sentence(&error, &self.relay.relay, &self.name))?;
-        join_standard(stream, received)
-            .await
-            .map_err(|error| Failure::new(format!("the stream to {} broke: {error}; try again.", self.name)))
+        join_standard(stream, received).await.map_err(|error| match error {
+            StandardError::Stream(error) => Failure::new(format!(
+                "the stream to {} broke at the relay or behind it: {error}; the log of `relay expose` may have the reason.",
+                self.name
+            )),
+            StandardError::Output(_) => Failure::new(format!("{error}; the stream to {} is broken off.", self.name)),
+        })
     }
 
     async fn serve(&self, forwarder: Forwarder, listen: Target) -> Result<(), Failure> {

@@ -76,6 +76,9 @@ pub(crate) fn sentence(error: &LinkError, relay: &Target, name: &TextName) -> Fa
             }
             DialError::Unreachable(..) => format!("{error}; check the address and this machine's network."),
             DialError::NoInterface(_) => format!("{error}; add it, such as fe80::1%eth0."),
+            DialError::NoLocalPort(_) => {
+                format!("{error}; end some, or widen the system's range of local ports.")
+            }
             DialError::Other(..) => format!("{error}."),
         },
         LinkError::NoAnswer => {

@@ -97,6 +97,9 @@ pub enum DialError {
     /// A link-local address alone, which is the same on every network.
     #[error("{0} does not say by which interface it is reached")]
     NoInterface(Target),
+    /// Every local port is in use for connections to the same address.
+    #[error("this machine has no local port left for a connection to {0}")]
+    NoLocalPort(Target),
     /// Anything else the system reported.
     #[error("cannot connect to {0}: {1}")]
     Other(Target, #[source] io::Error),
@@ -145,14 +148,14 @@ pub async fn dial(target: &Target, timeout: Duration) -> Result<TcpStream, DialE
         let share = deadline.saturating_duration_since(Instant::now()) / (addresses.len() - tried) as u32;
         failure = match timeout_at(Instant::now() + share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => classify(target, error, timeout),
+            Ok(Err(error)) => classify(target, *address, error, timeout),
             Err(_) => DialError::TimedOut(target.clone(), timeout),
         };
     }
     Err(failure)
 }
 
-fn classify(target: &Target, error: io::Error, timeout: Duration) -> DialError {
+fn classify(target: &Target, address: SocketAddr, error: io::Error, timeout: Duration) -> DialError {
     match error.kind() {
         // What systems say when they cannot choose the interface themselves. Windows tries, and finds it where there is but one.
         io::ErrorKind::InvalidInput
@@ -167,6 +170,10 @@ fn classify(target: &Target, error: io::Error, timeout: Duration) -> DialError {
         io::ErrorKind::TimedOut => DialError::TimedOut(target.clone(), timeout),
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
             DialError::Unreachable(target.clone(), error)
+        }
+        // Without IPv6, systems say the same of an IPv6 address.
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse if address.is_ipv4() => {
+            DialError::NoLocalPort(target.clone())
         }
         _ => DialError::Other(target.clone(), error),
     }
@@ -195,5 +202,19 @@ mod tests {
         assert_eq!(resolve(&target, Duration::ZERO).await.unwrap(), [address]);
         assert!(!target.lacks_interface() && Target::new("fe80::1", 80).lacks_interface());
         assert!(!Target::new("::1", 80).lacks_interface());
+    }
+
+    #[test]
+    fn an_address_that_is_not_available_is_a_want_of_local_ports() {
+        let failure = |address: &str| {
+            let (target, address) = (Target::new("example.org", 80), address.parse().unwrap());
+            let error = io::ErrorKind::AddrNotAvailable.into();
+            classify(&target, address, error, Duration::ZERO).to_string()
+        };
+        assert_eq!(
+            failure("192.0.2.1:80"),
+            "this machine has no local port left for a connection to example.org:80"
+        );
+        assert!(failure("[2001:db8::1]:80").starts_with("cannot connect to example.org:80"));
     }
 }

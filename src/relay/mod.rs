@@ -55,7 +55,7 @@ use self::{
     services::{Service, Services},
     spin::Spin,
 };
-use crate::net::{ListenError, Streams, StreamsConfig, bind};
+use crate::net::{ListenError, Streams, StreamsConfig, bind, descriptor_limit};
 
 /// Beyond the time for draining, what the farewells themselves may take.
 const STOP_MARGIN: Duration = Duration::from_secs(1);
@@ -104,7 +104,7 @@ impl Relay {
     /// # Errors
     /// The first address that cannot be had.
     pub fn bind(config: Config, policy: Policy) -> Result<Self, ListenError> {
-        let listeners =
+        let listeners: Vec<TcpListener> =
             config.listen.iter().map(|address| bind(*address, config.backlog)).collect::<Result<_, _>>()?;
         let clock = Clock::for_deadlines(&[
             config.idle_timeout,
@@ -120,8 +120,9 @@ impl Relay {
             grace: clock.ticks(config.rate_grace),
             wait_max: clock.ticks(config.idle_timeout),
         };
+        let threads = Handle::current().metrics().num_workers();
         let streams = Streams::new(StreamsConfig {
-            threads: Handle::current().metrics().num_workers(),
+            threads,
             unanswered_max: config.user_timeout,
             spin: Spin::possible(config.spin),
         });
@@ -129,7 +130,7 @@ impl Relay {
             config,
             policy: RwLock::new(Arc::new(policy)),
             registry: Registry::new(),
-            services: Services::default(),
+            services: Services::new(descriptor_limit(), listeners.len(), threads),
             streams,
             clock,
             counters: Counters::default(),

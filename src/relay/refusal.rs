@@ -61,6 +61,12 @@ pub(super) enum Refusal {
     NotAnswered(TextName),
     BadKey(TextName),
     TooManyStreams,
+    /// As many visitors wait for the service as may.
+    TooManyWaiting(TextName),
+    /// The system has no descriptors for another stream.
+    NoDescriptors,
+    /// A connection that was to be parked has said something.
+    Spoke,
     NoPublicPorts,
     /// The port, and the first and the last of those that are given away.
     PortNotAllowed(u16, u16, u16),
@@ -88,15 +94,21 @@ pub(super) async fn refuse(
     if shared.refusal_log.allows(Instant::now()) {
         warn!(%address, reason = %refusal, "refused");
     }
-    if let (Some(mut stream), Some(answer)) = (stream, refusal.answer(speaks_version_2)) {
-        let farewell = async {
-            stream.write_all(&answer).await?;
-            stream.shutdown().await?;
-            // Closing with unread bytes would reset the connection and take the answer with it.
-            discard_until_end(&stream).await
-        };
-        let _ = timeout(FAREWELL_TIMEOUT, farewell).await;
+    if let Some(stream) = stream {
+        tell(&refusal, stream, speaks_version_2).await;
     }
+}
+
+/// Tells a client why it is not let in, if it speaks something in which that can be said.
+pub(super) async fn tell(refusal: &Refusal, mut stream: TcpStream, speaks_version_2: bool) {
+    let Some(answer) = refusal.answer(speaks_version_2) else { return };
+    let farewell = async {
+        stream.write_all(&answer).await?;
+        stream.shutdown().await?;
+        // Closing with unread bytes would reset the connection and take the answer with it.
+        discard_until_end(&stream).await
+    };
+    let _ = timeout(FAREWELL_TIMEOUT, farewell).await;
 }
 
 /// Reads and drops what still comes, until the client closes.
@@ -153,7 +165,8 @@ impl Refusal {
             Self::Taken(_) => ErrorCode::NameTaken,
             Self::NoSuchService(_) => ErrorCode::NoSuchService,
             Self::BadKey(_) => ErrorCode::BadKey,
-            Self::TooManyStreams => ErrorCode::TooManyStreams,
+            Self::Spoke => ErrorCode::BadFrame,
+            Self::TooManyStreams | Self::TooManyWaiting(_) | Self::NoDescriptors => ErrorCode::TooManyStreams,
             Self::Port(ListenError::InUse(_)) | Self::NoPortFree(..) => ErrorCode::PortInUse,
             Self::NoPublicPorts | Self::PortNotAllowed(..) | Self::Port(_) => ErrorCode::PortNotAllowed,
             Self::NoRandomness => ErrorCode::Other,
@@ -186,6 +199,13 @@ impl fmt::Display for Refusal {
             Self::NotAnswered(name) => write!(f, "the service {name} did not answer in time"),
             Self::BadKey(name) => write!(f, "the key is not that of the service {name}"),
             Self::TooManyStreams => f.write_str("the service has as many connections as it may have"),
+            Self::TooManyWaiting(name) => {
+                write!(f, "too many visitors wait for the service {name} already; try again later")
+            }
+            Self::NoDescriptors => f.write_str(
+                "the relay has no descriptors left for another stream; raise its limit on open files",
+            ),
+            Self::Spoke => f.write_str("a connection that is to be parked says nothing behind its hello"),
             Self::NoPublicPorts => f.write_str("this relay gives away no public ports"),
             Self::PortNotAllowed(port, first, last) => {
                 write!(f, "port {port} is not one of those this relay gives away, {first} to {last}")

@@ -66,6 +66,8 @@ impl Exposer {
                     down_since = Instant::now();
                     error
                 }
+                // It spoke this version before.
+                Err(LinkError::NoAnswer) if self.was_exposed => LinkError::Dead,
                 Err(error) => error,
             };
             let error = match claim.ask_again(error) {

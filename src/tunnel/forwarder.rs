@@ -1,6 +1,8 @@
 //! Leads connections to a named service: each becomes a stream of its own.
 
 use std::{
+    mem::{Discriminant, discriminant},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -12,7 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::{Instant, sleep},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     access::{Access, Answered, may_pass},
@@ -20,7 +22,8 @@ use super::{
 };
 use crate::{
     client::LinkError,
-    net::{Acceptor, Backoff, SocketOptions, Streams, reset},
+    net::{Acceptor, Backoff, SocketOptions, Streams, left, reset},
+    sparing::Sparing,
     wire::{ErrorCode, Hello, Opened, TextName},
 };
 
@@ -30,6 +33,40 @@ const RETRY_MOST: Duration = Duration::from_secs(2);
 
 /// How long a stream is tried for unless the caller says otherwise: about what a relay takes to restart.
 const RETRY_FOR: Duration = Duration::from_secs(5);
+
+/// What is said of a stream that was opened and broke without a byte.
+const UNANSWERED: &str =
+    "the other end broke the stream before it sent anything; the log of `relay expose` has the reason";
+
+/// Why visitors are turned away, as far as the log tells one from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Reason {
+    Failed(Discriminant<LinkError>),
+    Refused(Discriminant<ErrorCode>),
+    Unanswered,
+}
+
+impl Reason {
+    fn of(error: &LinkError) -> Self {
+        match error {
+            LinkError::Refused { code, .. } => Self::Refused(discriminant(code)),
+            error => Self::Failed(discriminant(error)),
+        }
+    }
+}
+
+impl Sparing<Reason> {
+    /// Tells the log now and then that a visitor was turned away.
+    fn tell(self: &Arc<Self>, service: &TextName, visitor: SocketAddr, reason: Reason, error: &str) {
+        let others = {
+            let (service, error) = (service.clone(), error.to_owned());
+            move |others| warn!(%service, others, "visitors were turned away: {error}")
+        };
+        if self.is_first(reason, others) {
+            warn!(%service, %visitor, "a visitor was turned away: {error}");
+        }
+    }
+}
 
 /// Opens streams to one service.
 #[derive(Debug)]
@@ -51,25 +88,40 @@ impl Forwarder {
     /// Leads everyone who connects to `listener` to the service, for as long as it is polled; `streams` looks after the streams.
     pub async fn serve(self, listener: TcpListener, streams: Arc<Streams>) {
         let forwarder = Arc::new(self);
+        let turned_away = Sparing::new();
         let mut acceptor = Acceptor::new(listener);
         loop {
             let (visitor, address) = acceptor.next().await;
             // Fails only for a connection that is already gone, which its first read will find out.
             let _ = SocketOptions::default().apply(&visitor);
+            // Whatever happens before it has its stream, it is not to take nothing for the whole.
+            reset(&visitor);
             let (forwarder, streams) = (Arc::clone(&forwarder), Arc::clone(&streams));
+            let turned_away = Arc::clone(&turned_away);
             tokio::spawn(async move {
-                match forwarder.open().await {
-                    Ok((stream, received)) => join(&streams, stream, visitor, received),
+                let opened = tokio::select! {
+                    opened = forwarder.open() => opened,
+                    () = left(&visitor, false) => {
+                        debug!(service = %forwarder.name, visitor = %address, "the visitor left while it waited");
+                        return;
+                    }
+                };
+                let name = forwarder.name.clone();
+                match opened {
+                    Ok(stream) => {
+                        let unanswered =
+                            move || turned_away.tell(&name, address, Reason::Unanswered, UNANSWERED);
+                        join(&streams, stream, (visitor, "the visitor"), unanswered);
+                    }
                     Err(error) => {
-                        warn!(service = %forwarder.name, visitor = %address, "a visitor was turned away: {error}");
-                        reset(&visitor);
+                        turned_away.tell(&name, address, Reason::of(&error), &error.to_string());
                     }
                 }
             });
         }
     }
 
-    /// Opens one stream, and gives it with what was received behind the answer.
+    /// Opens one stream, and gives it with what was received behind the answer. Dropped, it ends with a reset.
     ///
     /// # Errors
     /// The last failure, when the time for trying is over or trying is useless.
@@ -83,6 +135,7 @@ impl Forwarder {
                     if self.is_cut_off.swap(false, Relaxed) {
                         info!(relay = %self.access.relay, "the relay is reached again");
                     }
+                    reset(&stream);
                     return Ok((stream, decoder.into_rest()));
                 }
                 Err(error) => error,

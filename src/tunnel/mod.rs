@@ -17,5 +17,5 @@ pub use exposer::Exposer;
 pub use forwarder::Forwarder;
 pub use pool::READY_DEFAULT;
 pub use service::Service;
-pub use standard::join_standard;
+pub use standard::{StandardError, join_standard};
 pub use stream::streams;

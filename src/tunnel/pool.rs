@@ -1,7 +1,11 @@
 //! Connections parked at the relay, so that a visitor need not wait for one to be made. As many as visitors come at once: the number
 //! grows when they are taken in a rush and when the relay says that some visitors had to wait, and shrinks when some were never needed.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    mem::{Discriminant, discriminant},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Deserialize;
 use tokio::{
@@ -9,15 +13,17 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{
     Service,
     access::{Access, Answered},
+    service::TurnedAway,
 };
 use crate::{
     client::LinkError,
-    net::{Backoff, Streams},
+    net::{Backoff, DialError, Streams, reset},
+    sparing::Sparing,
     wire::{Hello, StreamNotice},
 };
 
@@ -75,6 +81,9 @@ struct Parking {
     service: Arc<Service>,
     key: String,
     streams: Arc<Streams>,
+    /// Which failures were written to the log lately.
+    said: Arc<Sparing<Discriminant<LinkError>>>,
+    turned_away: Arc<TurnedAway>,
 }
 
 /// What a parked connection hears when a visitor has come.
@@ -102,7 +111,14 @@ impl Pool {
         let (report, reports) = mpsc::unbounded_channel();
         let most = service.ready_max.max(1);
         let mut pool = Self {
-            parking: Arc::new(Parking { access, service, key, streams }),
+            parking: Arc::new(Parking {
+                access,
+                service,
+                key,
+                streams,
+                said: Sparing::new(),
+                turned_away: Sparing::new(),
+            }),
             reports,
             report,
             tasks: JoinSet::new(),
@@ -180,7 +196,7 @@ impl Pool {
                 }
                 Report::Failed { was_parked, error } => {
                     self.lose(was_parked);
-                    debug!(service = %self.parking.service.name, %error, "cannot park a connection for now");
+                    self.parking.tell_of(&error);
                     let wait = self.backoff.wait();
                     self.fill(wait);
                 }
@@ -210,6 +226,24 @@ impl Pool {
 }
 
 impl Parking {
+    /// Tells the log that a connection could not be made or was lost. What the loss of the relay does to it is not worth a word: the control
+    /// session has one for that.
+    fn tell_of(&self, error: &LinkError) {
+        let name = &self.service.name;
+        if !matches!(error, LinkError::Dial(_) | LinkError::Refused { .. } | LinkError::NoAnswer)
+            || matches!(error, LinkError::Dial(DialError::Refused(_)))
+        {
+            return debug!(service = %name, %error, "cannot keep a connection ready for now");
+        }
+        let others = {
+            let (name, error) = (name.clone(), error.to_string());
+            move |others| warn!(service = %name, others, error, "cannot keep connections ready for visitors")
+        };
+        if self.said.is_first(discriminant(error), others) {
+            warn!(service = %name, %error, "cannot keep a connection ready for visitors; trying again");
+        }
+    }
+
     /// Makes one connection and waits with it for a visitor.
     async fn park(&self, report: &mpsc::UnboundedSender<Report>) {
         // The pool may be gone, and then it does not want to know.
@@ -218,6 +252,8 @@ impl Parking {
             Ok(stream) => stream,
             Err(error) => return tell(Report::Failed { was_parked: false, error }),
         };
+        // It may become a stream, and a program that is killed then is not one that has finished.
+        reset(&stream);
         // Counted before the relay has it: what it says next may be that a visitor has come.
         tell(Report::Parked);
         let hello = Hello::Park { name: self.service.name.clone(), key: self.key.clone() };
@@ -225,9 +261,12 @@ impl Parking {
             Ok(Answered { stream, answer: Visited { stream: notice }, decoder }) => {
                 tell(Report::Taken);
                 let (service, streams) = (Arc::clone(&self.service), Arc::clone(&self.streams));
+                let turned_away = Arc::clone(&self.turned_away);
                 let received = decoder.into_rest();
                 // Outlives the pool: a stream goes on when the control session is lost.
-                tokio::spawn(async move { service.serve(&streams, stream, notice, received).await });
+                tokio::spawn(async move {
+                    service.serve(&streams, stream, notice, received, &turned_away).await;
+                });
             }
             Err(LinkError::Ended) => tell(Report::Released),
             Err(error) => tell(Report::Failed { was_parked: true, error }),

@@ -1,18 +1,26 @@
 //! What is exposed, and how a stream gets to it.
 
-use std::time::Duration;
+use std::{
+    mem::{Discriminant, discriminant},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
 use super::{proxy_protocol, stream::join};
 use crate::{
-    net::{SocketOptions, Streams, Target, dial, reset},
+    net::{DialError, SocketOptions, Streams, Target, dial, reset},
+    sparing::Sparing,
     wire::{StreamNotice, TextName},
 };
 
 /// How long the local service may take to accept a connection: it is near.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For which reasons visitors were turned away lately.
+pub(super) type TurnedAway = Sparing<Discriminant<DialError>>;
 
 /// A local service that is to be reached under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,20 +38,28 @@ pub struct Service {
 }
 
 impl Service {
-    /// Leads a stream that has come for the service to it. `received` came from the visitor already.
+    /// Leads a stream that has come for the service to it. `received` came from the visitor already. The stream ends with a reset if that
+    /// fails.
     pub(super) async fn serve(
         &self,
         streams: &Streams,
         stream: TcpStream,
         notice: StreamNotice,
         received: Vec<u8>,
+        turned_away: &Arc<TurnedAway>,
     ) {
+        reset(&stream);
         let name = &self.name;
         let local = match dial(&self.address, CONNECT_TIMEOUT).await {
             Ok(local) => local,
             Err(error) => {
-                warn!(service = %name, visitor = %notice.from, "a visitor was turned away: {error}");
-                reset(&stream);
+                let others = {
+                    let (name, error) = (name.clone(), error.to_string());
+                    move |others| warn!(service = %name, others, "visitors were turned away: {error}")
+                };
+                if turned_away.is_first(discriminant(&error), others) {
+                    warn!(service = %name, visitor = %notice.from, "a visitor was turned away: {error}");
+                }
                 return;
             }
         };
@@ -55,6 +71,6 @@ impl Service {
         }
         first.extend(received);
         debug!(service = %name, visitor = %notice.from, "stream");
-        join(streams, stream, local, first);
+        join(streams, (stream, first), (local, "the service"), || {});
     }
 }

@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, thread::available_parallelism, time::Duration};
 use tokio::net::TcpStream;
 use tracing::debug;
 
-use crate::net::{Joined, Streams, StreamsConfig};
+use crate::net::{Edge, Joined, Streams, StreamsConfig};
 
 /// How long a machine may leave unanswered what is sent to it, as a relay has it unless its operator says otherwise. One that answers may
 /// take its time.
@@ -21,11 +21,22 @@ pub fn streams() -> Streams {
     })
 }
 
-/// Has a stream carried to its end, and said in the log how it was. `received` came from the relay already.
-pub(super) fn join(streams: &Streams, relay: TcpStream, near: TcpStream, received: Vec<u8>) {
-    let ended = |joined: Joined| {
-        let broken = joined.broken.map(|error| error.to_string());
+/// Has a stream carried to its end, and said in the log how it was; `near` is who is at the other end of that connection. `received` came
+/// from the relay already. `unanswered` is told if the relay's connection broke before it had sent anything.
+pub(super) fn join(
+    streams: &Streams,
+    (relay, received): (TcpStream, Vec<u8>),
+    (near, who): (TcpStream, &'static str),
+    unanswered: impl FnOnce() + Send + 'static,
+) {
+    let ended = move |joined: Joined| {
+        let is_unanswered =
+            joined.there == 0 && joined.broken.as_ref().is_some_and(|broken| broken.at == Some(Edge::First));
+        let broken = joined.broken.map(|broken| broken.describe("the relay", who));
         debug!(received = joined.there, sent = joined.back, broken, "stream ended");
+        if is_unanswered {
+            unanswered();
+        }
     };
     streams.join(relay, near, received, Box::new(ended));
 }

@@ -332,4 +332,34 @@ mod reload {
         assert_eq!(code(&register(&relay, "a", "the first token").1), Some("unauthorized"));
         assert_eq!(code(&register(&relay, "a", "the second token").1), None);
     }
+
+    #[test]
+    fn an_exposer_that_reads_nothing_loses_its_right_at_once() {
+        use std::io::Write;
+        if let Some(why) = crate::harness::without_signals() {
+            return crate::harness::not_run(why);
+        }
+        let rules = |expose: &str| format!("{LISTEN}[[rules]]\nexpose = [{expose}]\nopen = [\"*\"]\n");
+        let file = Written::new(&rules("\"*\""));
+        // The test gives up before any of these.
+        let relay =
+            file.relay(&["--write-timeout", "10m", "--drain-timeout", "10m", "--idle-timeout", "10m"]);
+        let mut control = relay.connect();
+        control.send(frame(b"", br#"{"hello":2,"expose":"web"}"#));
+        assert_eq!(control.control()["exposed"], "web");
+        // Until the relay is in the midst of an answer that nobody reads.
+        let pings = frame(b"", br#"{"ping":18446744073709551615}"#).repeat(1000);
+        control.0.set_write_timeout(Some(crate::harness::scaled(500))).unwrap();
+        while control.0.write_all(&pings).is_ok() {}
+        reload(&relay, &file.path, &rules(""), &["no longer exposed", "the relay no longer allows it"]);
+        let mut visitor = relay.connect();
+        visitor.send(frame(b"", br#"{"hello":2,"open":"web"}"#));
+        assert_eq!(visitor.control()["error"]["code"], "no_such_service");
+        // Its connection ends, too.
+        crate::harness::eventually("it is reset", || {
+            control.0.write(b"x").is_err_and(|error| {
+                !matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+            })
+        });
+    }
 }

@@ -69,8 +69,10 @@ fn the_first_tunnel_leads_to_the_first_server() {
     let at_relay = ("192.168.1.20:8080", relay.address().to_string());
 
     let server = LabServer::with(arguments(&format!("{} 0", service.0), &[("lab ", String::new())]));
+    let local = ("hello 8888", format!("hello {}", server.port()));
     let words = [at_relay.clone(), ("127.0.0.1:8888", server.address().to_string())];
     let exposer = Exposer { process: Process::spawn(command(arguments(&expose.0, &words))) };
+    let words = [words.as_slice(), &[local]].concat();
     exposer.process.expect_stdout(&replaced(&expose.1[0], &words));
 
     let words = [at_relay, ("9000", "0".to_owned())];

@@ -43,10 +43,15 @@ mod system;
 mod test_client_python;
 mod tunnel;
 #[cfg(target_os = "linux")]
+mod tunnel_crowd;
+#[cfg(target_os = "linux")]
 mod tunnel_cut;
 mod tunnel_docs;
 mod tunnel_faults;
 mod tunnel_file;
+#[cfg(unix)]
+mod tunnel_frozen;
+mod tunnel_killed;
 mod tunnel_options;
 #[cfg(target_os = "linux")]
 mod tunnel_pool;
@@ -56,6 +61,8 @@ mod tunnel_reconnect;
 #[cfg(target_os = "linux")]
 mod tunnel_scarce;
 mod tunnel_services;
+#[cfg(target_os = "linux")]
+mod tunnel_spliceless;
 mod tunnel_standard;
 mod tunnel_stream;
 mod tunnel_wire;

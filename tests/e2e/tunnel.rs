@@ -19,7 +19,11 @@ fn a_service_is_reached_by_its_name() {
     let relay = Relay::start();
     let address = echo();
     let exposer = Exposer::start(&relay, "web", address);
-    let line = format!("{address} is reached with: relay forward web --relay {}\n", relay.address());
+    let line = format!(
+        "{address} is reached with: relay forward web {} --relay {}\n",
+        address.port(),
+        relay.address()
+    );
     assert_eq!(exposer.process.stdout(), line);
     let forwarder = Forwarder::start(&relay, "web");
     let line = format!("Listening on {}; it leads to web\n", forwarder.address());
@@ -48,9 +52,10 @@ fn a_public_port_is_the_one_that_was_asked_for_or_any_that_is_free() {
     let web = Exposer::with(&relay, ["web", &address.to_string(), "--port", &ports.end().to_string()]);
     assert_eq!(web.public("web").port(), *ports.end());
     let line = format!(
-        "{address} is reached at {}:{} and with: relay forward web --relay {}\n",
+        "{address} is reached at {}:{} and with: relay forward web {} --relay {}\n",
         relay.address().ip(),
         ports.end(),
+        address.port(),
         relay.address()
     );
     assert_eq!(web.process.stdout(), line);

@@ -185,3 +185,29 @@ fn a_line_that_fails_again_and_again_is_not_taken_for_one_that_is_cut() {
         local.expect("yes");
     }
 }
+
+#[test]
+fn expose_and_forward_say_when_this_machine_has_no_local_ports_left() {
+    let Some(machines) = Machines::new() else { return };
+    let (relay, _) = relay(&machines, "1h");
+    let service = machines.service_far();
+    // For the control session and three more.
+    if !machines.keep_local_ports_far(4) {
+        return;
+    }
+    let address = service.address().to_string();
+    let exposer = machines.spawn_far(&expose_command(relay.address(), ["web", &address]));
+    exposer.expect_stdout(" is reached ");
+    let says = |process: &Process| {
+        process.expect_stderr("this machine has no local port left for a connection to ");
+    };
+    says(&exposer);
+    let forward = ["forward", "web", "-", "--relay", &relay.address().to_string(), "--retry-for", "1s"];
+    let mut forwarder = machines.spawn_far(&command(forward));
+    says(&forwarder);
+    forwarder.expect_exit(1);
+    assert!(forwarder.stderr().contains("widen the system's range of local ports"), "{}", forwarder.stderr());
+    let lines = exposer.stderr().lines().filter(|line| line.contains("WARN")).count();
+    // A line each second, and one for the others.
+    assert!(lines < 30, "{}", exposer.stderr());
+}

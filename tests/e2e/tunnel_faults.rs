@@ -25,6 +25,13 @@ fn a_service_that_is_down_closes_at_once_says_why_and_serves_when_it_is_up() {
         assert_eq!(Socket::connect(at).receive_all(), b"");
     }
     exposer.logged(&["WARN", "visitor was turned away", "service=web", &format!("{address} refused")]);
+    forwarder.logged(&[
+        "WARN",
+        "visitor was turned away",
+        "service=web",
+        "before it sent anything",
+        "`relay expose`",
+    ]);
     let up = Service::at(address);
     for at in [exposer.public("web"), forwarder.address()] {
         let mut visitor = Socket::connect(at);
@@ -40,6 +47,53 @@ fn forward_turns_visitors_away_and_says_why() {
     assert_eq!(forwarder.connect().receive_all(), b"");
     forwarder.logged(&["WARN", "visitor was turned away", "nobody exposes a service named nobody"]);
     assert!(!forwarder.process.stderr().contains("trying again"), "{}", forwarder.process.stderr());
+}
+
+/// Lines about visitors that were turned away, and how many visitors they stand for.
+fn turned_away(process: &Process) -> (usize, usize) {
+    let log = process.stderr();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("turned away")).collect();
+    let others =
+        lines.iter().filter_map(|line| line.split("others=").nth(1)?.split(' ').next()?.parse().ok());
+    let others: Vec<usize> = others.collect();
+    (lines.len(), lines.len() - others.len() + others.iter().sum::<usize>())
+}
+
+#[test]
+fn visitors_that_are_turned_away_again_and_again_are_counted_in_the_log() {
+    const VISITORS: usize = 100;
+    let relay = Relay::start();
+    let exposer = Exposer::start(&relay, "web", nobody());
+    let nobody = Forwarder::start(&relay, "nobody");
+    let web = Forwarder::start(&relay, "web");
+    for _ in 0..VISITORS {
+        assert_eq!(nobody.connect().receive_all(), b"");
+        assert_eq!(web.connect().receive_all(), b"");
+    }
+    for process in [&nobody.process, &web.process, &exposer.process] {
+        eventually("all are counted", || turned_away(process).1 == VISITORS);
+        let (lines, _) = turned_away(process);
+        // A line each second, and one for the others of that second.
+        assert!(lines < VISITORS / 2, "{}", process.stderr());
+    }
+    let log = relay.process.stderr();
+    assert!(log.lines().filter(|line| line.contains("refused")).count() < VISITORS / 2, "{log}");
+}
+
+#[test]
+fn a_relay_that_falls_silent_is_not_asked_for_its_version() {
+    let relay = Service::start();
+    let exposer = Process::spawn(expose_command(relay.address(), ["web", "1", "--connect-timeout", "300ms"]));
+    let mut control = relay.accept();
+    control.receive(10);
+    let exposed = br#"{"hello":2,"exposed":"web","key":"0","idle_ms":30000}"#;
+    control.send(crate::harness::frame(b"", exposed));
+    exposer.expect_stdout(" is reached ");
+    drop(control);
+    // From now on nobody answers.
+    exposer.wait_stderr("two tries", |log| (log.matches("not exposed for now").count() >= 2).then_some(()));
+    exposer.expect_stderr("the relay no longer answers");
+    assert!(!exposer.stderr().contains("does it speak"), "{}", exposer.stderr());
 }
 
 #[test]

@@ -142,9 +142,7 @@ fn a_relay_out_of_descriptors_keeps_its_streams_and_takes_visitors_again_later()
     }
     let port = free_ports(1);
     let range = format!("{}-{}", port.start(), port.end());
-    // Visitors that wait for a connection while there are no descriptors for one hold theirs for no longer than this.
-    let serve =
-        command(["serve", "--listen", "127.0.0.1:0", "--public-ports", &range, "--open-timeout", "1s"]);
+    let serve = command(["serve", "--listen", "127.0.0.1:0", "--public-ports", &range]);
     // An exposer parks 64 connections at most, and those alone are not to take all there is.
     let relay = Relay::from_process(limited(&serve, 128).unwrap(), announced);
     let exposer = Exposer::with(&relay, ["web", &echo().to_string(), "--port", "0"]);
@@ -153,11 +151,10 @@ fn a_relay_out_of_descriptors_keeps_its_streams_and_takes_visitors_again_later()
     stream.send("before");
     stream.expect("before");
     let flood: Vec<Socket> = (0..250).map(|_| Socket::connect(public)).collect();
-    relay.logged(&["WARN", "cannot accept connections for now"]);
+    relay.logged(&["WARN", "no descriptors left"]);
     stream.send("during");
     stream.expect("during");
     drop(flood);
-    relay.logged(&["accepting connections again"]);
     eventually("a new visitor is served", || {
         let mut visitor = Socket::connect(public);
         let mut answer = [0; 5];

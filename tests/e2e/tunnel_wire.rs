@@ -261,7 +261,39 @@ fn a_parked_connection_that_says_anything_is_ended() {
     let hello = json!({"hello": 2, "park": "web", "key": key}).to_string();
     let mut hasty = relay.connect();
     hasty.send([frame(b"", hello.as_bytes()), b"hello?".to_vec()].concat());
-    hasty.expect_closed();
+    expect_error(hasty, "bad_frame");
+}
+
+#[test]
+fn a_connection_that_says_something_behind_its_hello_is_refused_and_costs_no_visitor_and_no_place() {
+    let relay = Relay::with(&["--open-timeout", "10m"]);
+    let (mut control, key) = expose(&relay, "web");
+    let mut visitor = open(&relay, "web");
+    assert_eq!(control.control()["wanted"], 1);
+    let hello = json!({"hello": 2, "park": "web", "key": key}).to_string();
+    // One more than there is room for.
+    for _ in 0..300 {
+        let mut hasty = relay.connect();
+        hasty.send([frame(b"", hello.as_bytes()), b"!".to_vec()].concat());
+        expect_error(hasty, "bad_frame");
+    }
+    let mut late = park(&relay, "web", &key);
+    assert_eq!(visitor.control()["opened"], "web");
+    late.control();
+    // Those that say something later lose their places at once.
+    let mut hasty: Vec<Socket> = (0..256).map(|_| park(&relay, "web", &key)).collect();
+    for socket in &mut hasty {
+        socket.send("!");
+    }
+    for socket in &mut hasty {
+        // Where the word comes with the hello it is answered.
+        socket.receive_all();
+    }
+    let mut visitor = open(&relay, "web");
+    assert_eq!(control.control()["wanted"], 1);
+    let mut parked = park(&relay, "web", &key);
+    assert_eq!(visitor.control()["opened"], "web");
+    parked.control();
 }
 
 /// Waits until so many connections that were parked have been ended by the relay.

@@ -130,10 +130,30 @@ async fn run(access: Access, entries: Vec<Entry>, retry_for: Option<Duration>) -
 /// The line that says how the service is reached. Programs that expose one wait for it.
 fn announce(relay: &Target, service: &Service, port: Option<u16>) {
     let (name, address) = (&service.name, &service.address);
-    let mut line = format!("{address} is reached with: relay forward {name} --relay {relay}");
+    let local = local_port(address.port());
+    let mut line = format!("{address} is reached with: relay forward {name} {local} --relay {relay}");
     if let Some(port) = port {
         let public = Target::new(relay.host(), port);
-        line = format!("{address} is reached at {public} and with: relay forward {name} --relay {relay}");
+        line = format!(
+            "{address} is reached at {public} and with: relay forward {name} {local} --relay {relay}"
+        );
     }
     say(&line);
+}
+
+/// The port that `forward` is to listen on where the service is wanted: the service's own, or one that needs no rights.
+fn local_port(port: u16) -> u16 {
+    if port < 1024 { 8000 + port } else { port }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_that_forward_is_told_needs_no_rights() {
+        for (port, local) in [(22, 8022), (80, 8080), (1023, 9023), (1024, 1024), (65535, 65535)] {
+            assert_eq!(local_port(port), local);
+        }
+    }
 }

@@ -74,6 +74,7 @@ fn dial_advice(error: &DialError) -> (&'static str, u8) {
             ("add the one of this machine that leads there, such as fe80::1%eth0.", UNREACHABLE)
         }
         // The connection was made and torn down again before this end had noticed the former.
+        DialError::NoLocalPort(_) => ("end some, or widen the system's range of local ports.", 1),
         DialError::Other(_, error) if error.kind() == io::ErrorKind::ConnectionReset => {
             ("the server crashed or gave up: look at its log.", RESET)
         }

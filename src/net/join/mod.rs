@@ -9,7 +9,7 @@
 mod copied;
 pub(super) mod end;
 #[cfg(target_os = "linux")]
-mod pipe;
+pub(super) mod pipe;
 mod watch;
 pub(super) mod way;
 
@@ -24,13 +24,13 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use self::{end::End, watch::Watch, way::Way};
+use super::streams::Doubt;
 
 #[cfg(not(target_os = "linux"))]
 use copied as pipe;
 
 /// Two connections that are being joined. The future ends when both directions have ended or either connection has broken. Dropped before
 /// that, it resets both.
-#[derive(Debug)]
 #[must_use = "a future carries nothing unless it is polled"]
 pub(super) struct Join {
     first: TcpStream,
@@ -39,6 +39,8 @@ pub(super) struct Join {
     back: Way,
     /// How long either machine may leave unanswered what is sent to it.
     unanswered_max: Option<Duration>,
+    /// Exists until the second connection has sent something.
+    doubt: Option<Doubt>,
     /// Exists while one direction has ended, or an answer is awaited.
     watch: Option<Box<Watch>>,
 }
@@ -51,7 +53,42 @@ pub struct Joined {
     /// From the second to the first.
     pub back: u64,
     /// What broke either connection, if anything; both were reset then.
-    pub broken: Option<io::Error>,
+    pub broken: Option<Broken>,
+}
+
+/// One of the two connections of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// The first.
+    First,
+    /// The second.
+    Second,
+}
+
+/// What broke a stream.
+#[derive(Debug)]
+pub struct Broken {
+    /// Which connection it was, if it was one of them.
+    pub at: Option<Edge>,
+    /// What the system says, or why the stream was given up.
+    pub error: io::Error,
+}
+
+impl Broken {
+    /// As a person reads it, with the names of both ends.
+    pub fn describe(&self, first: &str, second: &str) -> String {
+        match self.at {
+            Some(Edge::First) => format!("{first}: {}", self.error),
+            Some(Edge::Second) => format!("{second}: {}", self.error),
+            None => self.error.to_string(),
+        }
+    }
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self { at: None, error }
+    }
 }
 
 impl Join {
@@ -62,7 +99,7 @@ impl Join {
             // Fails for no connection; without it a byte of urgent data would be missing.
             let _ = SockRef::from(stream).set_out_of_band_inline(true);
         }
-        Self { first, second, there, back, unanswered_max: None, watch: None }
+        Self { first, second, there, back, unanswered_max: None, doubt: None, watch: None }
     }
 
     /// Breaks off when either machine leaves unanswered for so long what is sent to it; one that answers may rest for ever, and read
@@ -72,33 +109,46 @@ impl Join {
         self
     }
 
+    /// Breaks off when `doubt` says so before the second connection has sent anything.
+    pub(super) fn unless(mut self, doubt: Option<Doubt>) -> Self {
+        self.doubt = doubt;
+        self
+    }
+
     /// Resets both connections.
     pub(super) fn abort(self) -> Joined {
-        self.break_off(io::ErrorKind::ConnectionAborted.into())
+        self.break_off(io::Error::from(io::ErrorKind::ConnectionAborted).into())
     }
 
     /// What has broken either connection without an event, if anything has.
-    fn broken_silently(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
+    fn broken_silently(&mut self, cx: &mut Context<'_>) -> Option<Broken> {
         let has_written = self.there.take_has_written() | self.back.take_has_written();
         let silent = match (self.there.is_done(), self.back.is_done()) {
-            (true, false) => Some(&self.first),
-            (false, true) => Some(&self.second),
+            (true, false) => Some((Edge::First, &self.first)),
+            (false, true) => Some((Edge::Second, &self.second)),
             _ => None,
         };
-        if self.watch.is_none() && silent.is_none() && !(has_written && self.unanswered_max.is_some()) {
+        if self.back.has_begun() {
+            self.doubt = None;
+        }
+        let awaits = (has_written && self.unanswered_max.is_some()) || self.doubt.is_some();
+        if self.watch.is_none() && silent.is_none() && !awaits {
             return None;
         }
         let watch = self.watch.get_or_insert_with(|| Box::new(Watch::new(self.unanswered_max)));
         while watch.is_due(cx) {
             // It is not read any more, so its end would not be seen.
-            if let Some(stream) = silent
+            if let Some((edge, stream)) = silent
                 && let Ok(Some(error)) | Err(error) = stream.take_error()
             {
-                return Some(error);
+                return Some(Broken { at: Some(edge), error });
+            }
+            if let Some(error) = self.doubt.as_ref().and_then(|doubt| doubt()) {
+                return Some(Broken { at: Some(Edge::Second), error });
             }
             match watch.awaits_answer(&self.first, &self.second, self.unanswered_max) {
-                Err(error) => return Some(error),
-                Ok(false) if silent.is_none() => {
+                Err(broken) => return Some(broken),
+                Ok(false) if silent.is_none() && self.doubt.is_none() => {
                     self.watch = None;
                     return None;
                 }
@@ -108,13 +158,13 @@ impl Join {
         None
     }
 
-    fn break_off(&self, error: io::Error) -> Joined {
+    fn break_off(&self, broken: Broken) -> Joined {
         reset(&self.first);
         reset(&self.second);
-        self.joined(Some(error))
+        self.joined(Some(broken))
     }
 
-    fn joined(&self, broken: Option<io::Error>) -> Joined {
+    fn joined(&self, broken: Option<Broken>) -> Joined {
         Joined { there: self.there.carried(), back: self.back.carried(), broken }
     }
 }
@@ -126,10 +176,14 @@ impl Future for Join {
         let this = self.get_mut();
         let Self { first, second, there, back, .. } = this;
         match carry(cx, [first, second], [there, back]) {
-            Poll::Ready(Err(error)) => Poll::Ready(this.break_off(error)),
-            Poll::Ready(Ok(())) => Poll::Ready(this.joined(None)),
+            Poll::Ready(Err(broken)) => Poll::Ready(this.break_off(broken)),
+            Poll::Ready(Ok(())) => {
+                settle(&this.first);
+                settle(&this.second);
+                Poll::Ready(this.joined(None))
+            }
             Poll::Pending => match this.broken_silently(cx) {
-                Some(error) => Poll::Ready(this.break_off(error)),
+                Some(broken) => Poll::Ready(this.break_off(broken)),
                 None => {
                     if this.there.take_has_more() | this.back.take_has_more() {
                         cx.waker().wake_by_ref();
@@ -147,19 +201,21 @@ pub(super) fn carry<E: End>(
     cx: &mut Context<'_>,
     [first, second]: [&mut E; 2],
     [there, back]: [&mut Way; 2],
-) -> Poll<io::Result<()>> {
+) -> Poll<Result<(), Broken>> {
     let there_is_done = match there.poll(cx, first, second) {
         Poll::Ready(Err(error)) => {
+            let at = Some(if there.failed_to_write() { Edge::Second } else { Edge::First });
             // The failure was told once, and from now on the end of what the second has sent looks like a regular one.
             let _ = back.carry_rest(cx, second, first);
-            return Poll::Ready(Err(error));
+            return Poll::Ready(Err(Broken { at, error }));
         }
         outcome => outcome.is_ready(),
     };
     match back.poll(cx, second, first) {
         Poll::Ready(Err(error)) => {
+            let at = Some(if back.failed_to_write() { Edge::First } else { Edge::Second });
             let _ = there.carry_rest(cx, first, second);
-            Poll::Ready(Err(error))
+            Poll::Ready(Err(Broken { at, error }))
         }
         Poll::Ready(Ok(())) if there_is_done => Poll::Ready(Ok(())),
         _ => Poll::Pending,
@@ -175,10 +231,21 @@ impl Drop for Join {
     }
 }
 
-/// Has the connection end with a reset when it is dropped, so that nobody takes what was cut off for the whole.
+/// How many pipes this process has for bulk, each of them two descriptors.
+pub fn pipes() -> usize {
+    pipe::count()
+}
+
+/// Has the connection end with a reset when it is dropped, so that nobody takes what was cut off for the whole. The system does the same
+/// when the program is killed.
 pub fn reset(stream: &TcpStream) {
     // Fails only for a connection that is gone already.
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Takes [`reset`] back: both directions have ended in order, and what was written is delivered after the connection is dropped.
+pub fn settle(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(None);
 }
 
 #[cfg(test)]

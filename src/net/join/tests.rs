@@ -116,7 +116,7 @@ async fn a_reset_is_passed_on_as_a_reset(joining: Joining) {
     drop(left);
     let error = right.read(&mut early).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-    assert!(join.await.unwrap().broken.is_some());
+    assert_eq!(join.await.unwrap().broken.unwrap().at, Some(Edge::First));
 }
 
 async fn a_reset_that_is_found_by_writing_is_not_passed_on_as_an_end(joining: Joining) {
@@ -133,7 +133,7 @@ async fn a_reset_that_is_found_by_writing_is_not_passed_on_as_an_end(joining: Jo
         // There a reset takes with it what was not read yet.
         assert_eq!(received, b"half");
     }
-    assert!(join.await.unwrap().broken.is_some());
+    assert_eq!(join.await.unwrap().broken.unwrap().at, Some(Edge::Second));
 }
 
 async fn a_reset_after_a_half_close_is_passed_on_too(joining: Joining) {

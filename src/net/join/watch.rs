@@ -1,7 +1,6 @@
 //! What no event of the system tells: that a connection with nothing more to say has broken, and that a machine no longer answers.
 
 use std::{
-    io,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -12,6 +11,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
+use super::{Broken, Edge};
 use crate::net::silence::{Silence, look_every, unanswered};
 
 /// Looks at both connections now and then. A join has one only while there is something to look for: one that rests has none.
@@ -47,11 +47,13 @@ impl Watch {
         first: &TcpStream,
         second: &TcpStream,
         limit: Option<Duration>,
-    ) -> io::Result<bool> {
+    ) -> Result<bool, Broken> {
         let Some(limit) = limit else { return Ok(false) };
         let silences = [self.first.lasts(first), self.second.lasts(second)];
-        if silences.iter().flatten().any(|silence| *silence >= limit) {
-            return Err(unanswered());
+        for (edge, silence) in [Edge::First, Edge::Second].into_iter().zip(silences) {
+            if silence.is_some_and(|silence| silence >= limit) {
+                return Err(Broken { at: Some(edge), error: unanswered() });
+            }
         }
         Ok(silences.iter().any(Option::is_some))
     }

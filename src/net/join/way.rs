@@ -49,6 +49,8 @@ pub(in crate::net) struct Way {
     has_written: bool,
     /// Its turn is over although it could go on.
     has_more: bool,
+    /// Writing has failed.
+    failed_to_write: bool,
 }
 
 /// What a direction has in hand.
@@ -73,6 +75,7 @@ impl Way {
             done: false,
             has_written: false,
             has_more: false,
+            failed_to_write: false,
         }
     }
 
@@ -81,9 +84,19 @@ impl Way {
         self.carried
     }
 
+    /// Whether anything has come, if only the end.
+    pub(in crate::net) fn has_begun(&self) -> bool {
+        self.carried > 0 || self.held.is_some() || self.ended
+    }
+
     /// Whether the end was passed on.
     pub(in crate::net) fn is_done(&self) -> bool {
         self.done
+    }
+
+    /// Whether it was writing that has failed, if anything has.
+    pub(in crate::net) fn failed_to_write(&self) -> bool {
+        self.failed_to_write
     }
 
     /// Whether something was written since this was asked last.
@@ -116,7 +129,7 @@ impl Way {
         for _ in 0..READS_PER_TURN {
             ready!(self.write(cx, to))?;
             if self.ended {
-                to.finish()?;
+                to.finish().inspect_err(|_| self.failed_to_write = true)?;
                 self.done = true;
                 // An end awaits an answer as bytes do.
                 self.has_written = true;
@@ -152,8 +165,24 @@ impl Way {
 
     /// Writes all that was read.
     fn write<E: End>(&mut self, cx: &mut Context<'_>, to: &mut E) -> Poll<io::Result<()>> {
+        let result = self.write_held(cx, to);
+        self.failed_to_write |= matches!(result, Poll::Ready(Err(_)));
+        result
+    }
+
+    fn write_held<E: End>(&mut self, cx: &mut Context<'_>, to: &mut E) -> Poll<io::Result<()>> {
+        if let Some(Held::Pipe(pipe)) = self.held.as_deref_mut() {
+            while !pipe.is_empty() {
+                let Some(moved) = ready!(pipe.drain(cx, to))? else {
+                    self.empty_pipe()?;
+                    break;
+                };
+                self.carried += moved as u64;
+                self.has_written = true;
+            }
+        }
         match self.held.as_deref_mut() {
-            None => {}
+            None | Some(Held::Pipe(_)) => {}
             Some(Held::Bytes { bytes, start }) => {
                 while *start < bytes.len() {
                     let n = ready!(to.poll_write(cx, &bytes[*start..]))?;
@@ -162,12 +191,6 @@ impl Way {
                     self.has_written = true;
                 }
                 self.held = None;
-            }
-            Some(Held::Pipe(pipe)) => {
-                while !pipe.is_empty() {
-                    self.carried += ready!(pipe.drain(cx, to))? as u64;
-                    self.has_written = true;
-                }
             }
         }
         Poll::Ready(Ok(()))
@@ -199,6 +222,11 @@ impl Way {
                 return Poll::Pending;
             }
         };
+        let Some(n) = n else {
+            self.give_back_pipe();
+            self.large_reads = -REFUSED_READS;
+            return self.copy(cx, from, to);
+        };
         // Nothing is the end, or urgent data behind which the end is: the next read copies and finds out.
         if n < PIPE_BYTES_MIN {
             self.large_reads = 0;
@@ -209,6 +237,18 @@ impl Way {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Has what is in the pipe in hand as bytes.
+    ///
+    /// # Errors
+    /// The system does not give it.
+    fn empty_pipe(&mut self) -> io::Result<()> {
+        if let Some(Held::Pipe(pipe)) = self.held.take().map(|held| *held) {
+            self.held = Some(Box::new(Held::Bytes { bytes: pipe.into_bytes()?, start: 0 }));
+            self.large_reads = -REFUSED_READS;
+        }
+        Ok(())
     }
 
     fn give_back_pipe(&mut self) {
@@ -232,7 +272,7 @@ impl Way {
             let is_large = bytes.len() >= BULK_READ_BYTES;
             self.large_reads = if is_large { (self.large_reads + 1).min(BULK_READS) } else { 0 };
             let written = match to.poll_write(cx, bytes) {
-                Poll::Ready(n) => n?,
+                Poll::Ready(n) => n.inspect_err(|_| self.failed_to_write = true)?,
                 Poll::Pending => 0,
             };
             self.carried += written as u64;

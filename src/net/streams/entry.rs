@@ -11,10 +11,10 @@ use std::{
 use rustix::event::epoll::EventFlags;
 use socket2::SockRef;
 
-use super::Ended;
+use super::{Doubt, Ended};
 use crate::net::{
     join::{
-        Joined, carry,
+        Broken, Edge, Joined, carry,
         end::{End, is_transient},
         way::Way,
     },
@@ -60,6 +60,8 @@ pub(super) struct Entry {
     ended: Ended,
     /// The worker has it among those that are to have another turn.
     pub(super) is_ready: bool,
+    /// Exists until the second connection has sent something.
+    doubt: Option<Doubt>,
     /// Exists while an answer may be awaited.
     silences: Option<Box<[Silence; 2]>>,
 }
@@ -72,8 +74,15 @@ impl Entry {
             back: Way::new(Vec::new()),
             ended,
             is_ready: false,
+            doubt: None,
             silences: None,
         }
+    }
+
+    /// Breaks off when `doubt` says so before the second connection has sent anything.
+    pub(super) fn unless(mut self, doubt: Option<Doubt>) -> Self {
+        self.doubt = doubt;
+        self
     }
 
     /// Notes what the system says of one connection.
@@ -94,19 +103,21 @@ impl Entry {
         let [first, second] = &mut self.sides;
         // One with nothing more to say is not read any more, so only the event shows that it has broken since.
         let rest = match (first.failed, second.failed) {
-            (true, _) => Some(self.there.carry_rest(&mut cx, first, second)),
-            (false, true) => Some(self.back.carry_rest(&mut cx, second, first)),
+            (true, _) => Some((Edge::First, self.there.carry_rest(&mut cx, first, second))),
+            (false, true) => Some((Edge::Second, self.back.carry_rest(&mut cx, second, first))),
             (false, false) => None,
         };
-        if let Some(rest) = rest {
+        if let Some((edge, rest)) = rest {
             let error = rest.err().or_else(|| self.sides.iter().find_map(Side::failure));
-            return Turn::Over(
-                self.break_off(error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into())),
-            );
+            let error = error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
+            return Turn::Over(self.break_off(Broken { at: Some(edge), error }));
         }
         match carry(&mut cx, [first, second], [&mut self.there, &mut self.back]) {
-            Poll::Ready(Err(error)) => Turn::Over(self.break_off(error)),
-            Poll::Ready(Ok(())) => Turn::Over(self.joined(None)),
+            Poll::Ready(Err(broken)) => Turn::Over(self.break_off(broken)),
+            Poll::Ready(Ok(())) => {
+                self.sides.iter().for_each(Side::settle);
+                Turn::Over(self.joined(None))
+            }
             Poll::Pending if self.there.take_has_more() | self.back.take_has_more() => Turn::HasMore,
             Poll::Pending => Turn::Waits,
         }
@@ -137,10 +148,14 @@ impl Entry {
         is_new
     }
 
-    /// Whether it has to be looked at now and then, since an answer may be awaited.
-    pub(super) fn begins_to_await(&mut self) -> bool {
+    /// Whether it has to be looked at now and then from here on, since an answer may be awaited; `limit` as below.
+    pub(super) fn begins_to_await(&mut self, limit: Option<Duration>) -> bool {
         let has_written = self.there.take_has_written() | self.back.take_has_written();
-        let begins = has_written && self.silences.is_none();
+        if self.back.has_begun() {
+            self.doubt = None;
+        }
+        let awaits = (has_written && limit.is_some()) || self.doubt.is_some();
+        let begins = awaits && self.silences.is_none();
         if begins {
             self.silences = Some(Box::new([Silence::new(), Silence::new()]));
         }
@@ -155,14 +170,22 @@ impl Entry {
     /// Whether an answer is still awaited.
     ///
     /// # Errors
-    /// None has come for as long as `limit`.
-    pub(super) fn awaits_answer(&mut self, limit: Duration) -> io::Result<bool> {
-        let Some(silences) = &mut self.silences else { return Ok(false) };
-        let lasts = SIDES.map(|side| silences[side].lasts(&self.sides[side].stream));
-        if lasts.iter().flatten().any(|silence| *silence >= limit) {
-            return Err(unanswered());
+    /// None has come for as long as `limit`, or there is doubt that any will.
+    pub(super) fn awaits_answer(&mut self, limit: Option<Duration>) -> Result<bool, Broken> {
+        if let Some(error) = self.doubt.as_ref().and_then(|doubt| doubt()) {
+            return Err(Broken { at: Some(Edge::Second), error });
         }
-        let awaits = lasts.iter().any(Option::is_some);
+        let Some(silences) = &mut self.silences else { return Ok(false) };
+        let mut awaits = self.doubt.is_some();
+        if let Some(limit) = limit {
+            let lasts = SIDES.map(|side| silences[side].lasts(&self.sides[side].stream));
+            for (edge, silence) in [Edge::First, Edge::Second].into_iter().zip(lasts) {
+                if silence.is_some_and(|silence| silence >= limit) {
+                    return Err(Broken { at: Some(edge), error: unanswered() });
+                }
+            }
+            awaits |= lasts.iter().any(Option::is_some);
+        }
         if !awaits {
             self.silences = None;
         }
@@ -170,9 +193,9 @@ impl Entry {
     }
 
     /// Resets both connections.
-    pub(super) fn break_off(&self, error: io::Error) -> Joined {
+    pub(super) fn break_off(&self, broken: Broken) -> Joined {
         self.sides.iter().for_each(Side::reset);
-        self.joined(Some(error))
+        self.joined(Some(broken))
     }
 
     /// Tells that it has ended. Both connections are closed by then.
@@ -182,7 +205,7 @@ impl Entry {
         ended(joined);
     }
 
-    fn joined(&self, broken: Option<io::Error>) -> Joined {
+    fn joined(&self, broken: Option<Broken>) -> Joined {
         Joined { there: self.there.carried(), back: self.back.carried(), broken }
     }
 }
@@ -211,6 +234,11 @@ impl Side {
     fn reset(&self) {
         // Fails only for a connection that is gone already.
         let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Has what was written be delivered after the connection is closed.
+    fn settle(&self) {
+        let _ = SockRef::from(&self.stream).set_linger(None);
     }
 
     fn take(&mut self, mut attempt: impl FnMut(&mut Self) -> io::Result<usize>) -> Poll<io::Result<usize>> {
@@ -296,6 +324,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::net::join::pipe::failing;
 
     /// Two people with what each holds in hand, and the stream between them, after a first turn that found nothing.
     fn entry() -> (TcpStream, TcpStream, Entry) {
@@ -329,6 +358,8 @@ mod tests {
             entry.note(side, EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
             let Turn::Over(joined) = entry.turn() else { panic!("the stream goes on") };
             assert_eq!(joined.there + joined.back, 10);
+            let at = joined.broken.as_ref().and_then(|broken| broken.at);
+            assert_eq!(at, Some(if side == 0 { Edge::First } else { Edge::Second }));
             entry.end(joined);
             let (bytes, result) = read_to_end(&listener);
             assert_eq!((bytes.as_slice(), result.is_err()), (&b"the answer"[..], true), "side {side}");
@@ -341,7 +372,7 @@ mod tests {
         drop(left);
         entry.note(0, EventFlags::IN | EventFlags::RDHUP);
         assert!(matches!(entry.turn(), Turn::Waits));
-        assert!(entry.begins_to_await());
+        assert!(entry.begins_to_await(Some(Duration::from_secs(1))));
         drop(right);
     }
 
@@ -412,5 +443,72 @@ mod tests {
         let (bytes, result) = read_to_end(&right);
         result.unwrap();
         assert_eq!((&bytes[..5], bytes.len()), (&b"abcde"[..], 100_004));
+    }
+
+    /// What goes through a stream of several megabytes, with a reader that stops in between so that something stays in the pipe.
+    fn carry_bulk() {
+        let (left, right, mut entry) = entry();
+        let bytes: Vec<u8> =
+            (0..6_000_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        right.set_nonblocking(true).unwrap();
+        let (mut sent, mut received) = (0, Vec::new());
+        left.set_nonblocking(true).unwrap();
+        let started = Instant::now();
+        while received.len() < bytes.len() {
+            assert!(started.elapsed() < Duration::from_secs(20), "{} of {}", received.len(), bytes.len());
+            while let Ok(n @ 1..) = (&left).write(&bytes[sent..]) {
+                sent += n;
+            }
+            entry.note(0, EventFlags::IN);
+            match entry.turn() {
+                Turn::Over(joined) => panic!("{joined:?} after {} bytes", received.len()),
+                Turn::HasMore => continue,
+                Turn::Waits => {}
+            }
+            let mut buffer = [0; 256 << 10];
+            while let Ok(n @ 1..) = (&right).read(&mut buffer) {
+                received.extend_from_slice(&buffer[..n]);
+            }
+            entry.note(1, EventFlags::OUT);
+        }
+        assert!(received == bytes);
+        // The end is passed on as ever.
+        left.shutdown(Shutdown::Write).unwrap();
+        right.shutdown(Shutdown::Write).unwrap();
+        entry.note(0, EventFlags::IN | EventFlags::RDHUP);
+        entry.note(1, EventFlags::IN | EventFlags::RDHUP);
+        let Turn::Over(joined) = entry.turn() else { panic!("the stream goes on") };
+        assert!(joined.broken.is_none(), "{joined:?}");
+        assert_eq!(joined.there, bytes.len() as u64);
+    }
+
+    #[test]
+    fn a_system_that_does_not_splice_or_no_longer_does_has_bulk_copied() {
+        for errno in [libc::ENOSYS, libc::EPERM, libc::EINVAL, libc::ENOMEM] {
+            for out in [false, true] {
+                for nth in [0, 1, 2, 5] {
+                    failing::from(out, nth, errno);
+                    carry_bulk();
+                    failing::never();
+                }
+            }
+        }
+        carry_bulk();
+    }
+
+    #[test]
+    fn a_stream_in_doubt_is_looked_at_until_its_second_connection_has_sent_something() {
+        let doubtful = || io::Error::from(io::ErrorKind::TimedOut);
+        for is_in_doubt in [false, true] {
+            let (left, right, entry) = entry();
+            let mut entry = entry.unless(Some(Box::new(move || is_in_doubt.then(doubtful))));
+            assert!(entry.begins_to_await(None));
+            assert_eq!(entry.awaits_answer(None).is_err(), is_in_doubt);
+            (&right).write_all(b"!").unwrap();
+            entry.note(1, EventFlags::IN);
+            assert!(matches!(entry.turn(), Turn::Waits));
+            assert!(!entry.begins_to_await(None) && !entry.awaits_answer(None).unwrap());
+            drop(left);
+        }
     }
 }

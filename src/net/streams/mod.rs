@@ -10,16 +10,21 @@ mod entry;
 mod worker;
 
 use std::{
+    io,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::{net::TcpStream, task::JoinSet};
 
-use super::join::{Join, Joined};
+use super::join::{Join, Joined, reset};
 
 /// Is told how a stream has ended.
 pub(super) type Ended = Box<dyn FnOnce(Joined) + Send>;
+
+/// Says why a stream is not to be waited for any longer, if it is not. Asked about once a second until the second connection of the stream has
+/// sent something.
+pub(in crate::net) type Doubt = Box<dyn Fn() -> Option<io::Error> + Send>;
 
 /// What all streams have in common.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +35,15 @@ pub struct StreamsConfig {
     pub unanswered_max: Option<Duration>,
     /// How long a thread looks for more events before it sleeps, after a short exchange.
     pub spin: Duration,
+}
+
+/// What a stream is made of.
+struct Stream {
+    first: TcpStream,
+    second: TcpStream,
+    received: Vec<u8>,
+    doubt: Option<Doubt>,
+    ended: Ended,
 }
 
 /// All streams of a program. Dropped, it resets those that still run.
@@ -55,12 +69,40 @@ impl Streams {
 
     /// Joins two connections until both directions have ended or either has broken. `received` came from the first already and goes
     /// before all else. To be called within the runtime they belong to.
+    ///
+    /// Until both directions have ended in order, both connections end with a reset, also when this program is killed.
     pub fn join(&self, first: TcpStream, second: TcpStream, received: Vec<u8>, ended: Ended) {
+        self.join_with(None, first, second, received, ended);
+    }
+
+    /// The same for a stream that is reset when `doubt` says so before the second connection has sent anything.
+    pub fn join_unless(
+        &self,
+        doubt: Doubt,
+        first: TcpStream,
+        second: TcpStream,
+        received: Vec<u8>,
+        ended: Ended,
+    ) {
+        self.join_with(Some(doubt), first, second, received, ended);
+    }
+
+    fn join_with(
+        &self,
+        doubt: Option<Doubt>,
+        first: TcpStream,
+        second: TcpStream,
+        received: Vec<u8>,
+        ended: Ended,
+    ) {
+        reset(&first);
+        reset(&second);
+        let stream = Stream { first, second, received, doubt, ended };
         #[cfg(target_os = "linux")]
-        let Some((first, second, received, ended)) = self.workers.join(first, second, received, ended) else {
-            return;
-        };
-        let join = Join::new(first, second, received).unanswered_max(self.config.unanswered_max);
+        let Some(stream) = self.workers.join(stream) else { return };
+        let Stream { first, second, received, doubt, ended } = stream;
+        let join =
+            Join::new(first, second, received).unanswered_max(self.config.unanswered_max).unless(doubt);
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tasks) = &mut *tasks {
             // Those that have ended need not be kept.

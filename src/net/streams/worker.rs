@@ -23,11 +23,10 @@ use rustix::{
         eventfd,
     },
 };
-use tokio::net::TcpStream;
 use tracing::warn;
 
 use super::{
-    Ended, StreamsConfig,
+    Stream, StreamsConfig,
     entry::{Entry, SIDES, Turn},
 };
 use crate::net::silence::look_every;
@@ -94,22 +93,17 @@ impl Workers {
     }
 
     /// Takes a stream over, or gives it back if there is no worker.
-    pub(super) fn join(
-        &self,
-        first: TcpStream,
-        second: TcpStream,
-        received: Vec<u8>,
-        ended: Ended,
-    ) -> Option<(TcpStream, TcpStream, Vec<u8>, Ended)> {
+    pub(super) fn join(&self, stream: Stream) -> Option<Stream> {
         let started = self.started.get_or_init(|| self.start());
         if started.is_empty() {
-            return Some((first, second, received, ended));
+            return Some(stream);
         }
+        let Stream { first, second, received, doubt, ended } = stream;
         let key = self.next.fetch_add(1, Relaxed);
         let worker = &started[(key % started.len() as u64) as usize].worker;
         // Without these the connections are closed: neither the runtime nor the system knows them any more.
         let (Ok(first), Ok(second)) = (first.into_std(), second.into_std()) else { return None };
-        let mut entry = Box::new(Entry::new(first, second, received, ended));
+        let mut entry = Box::new(Entry::new(first, second, received, ended).unless(doubt));
         // The first turn is taken here: what a visitor says with its first breath goes on without waking anybody.
         let has_more = match entry.turn() {
             Turn::Over(joined) => {
@@ -119,7 +113,7 @@ impl Workers {
             Turn::HasMore => true,
             Turn::Waits => false,
         };
-        let awaits = self.config.unanswered_max.is_some() && entry.begins_to_await();
+        let awaits = entry.begins_to_await(self.config.unanswered_max);
         worker.take(key, entry, has_more, awaits);
         None
     }
@@ -192,7 +186,7 @@ impl Worker {
             let data = EventData::new_u64(key << 1 | side as u64);
             if let Err(error) = epoll::add(&self.epoll, entry.fd(side), data, entry.interest(side)) {
                 drop(arriving);
-                let joined = entry.break_off(error.into());
+                let joined = entry.break_off(io::Error::from(error).into());
                 return entry.end(joined);
             }
         }
@@ -212,7 +206,7 @@ impl Worker {
     fn reset_arriving(&self) {
         let arriving = std::mem::take(&mut *self.arriving());
         for (_, entry) in arriving {
-            let joined = entry.break_off(io::ErrorKind::ConnectionAborted.into());
+            let joined = entry.break_off(io::Error::from(io::ErrorKind::ConnectionAborted).into());
             entry.end(joined);
         }
     }
@@ -265,7 +259,7 @@ impl Work {
         }
         worker.reset_arriving();
         for (_, entry) in self.streams.drain() {
-            let joined = entry.break_off(io::ErrorKind::ConnectionAborted.into());
+            let joined = entry.break_off(io::Error::from(io::ErrorKind::ConnectionAborted).into());
             entry.end(joined);
         }
     }
@@ -330,13 +324,13 @@ impl Work {
                 if let Err(error) =
                     epoll::modify(&self.worker.epoll, entry.fd(side), data, entry.interest(side))
                 {
-                    let joined = entry.break_off(error.into());
+                    let joined = entry.break_off(io::Error::from(error).into());
                     return self.end(key, joined);
                 }
             }
         }
         let carried = entry.carried() - before;
-        if self.config.unanswered_max.is_some() && entry.begins_to_await() {
+        if entry.begins_to_await(self.config.unanswered_max) {
             self.awaiting.push(key);
             self.begin_to_look();
         }
@@ -363,9 +357,8 @@ impl Work {
     }
 
     fn begin_to_look(&mut self) {
-        if let (None, Some(limit), false) =
-            (self.look_at, self.config.unanswered_max, self.awaiting.is_empty())
-        {
+        if self.look_at.is_none() && !self.awaiting.is_empty() {
+            let limit = self.config.unanswered_max.unwrap_or(Duration::MAX);
             self.look_at = Some(Instant::now() + look_every(limit));
             self.worker.looks.store(true, SeqCst);
         }
@@ -373,7 +366,7 @@ impl Work {
 
     /// Looks, when it is time, at the streams that await an answer.
     fn look(&mut self) {
-        let (Some(at), Some(limit)) = (self.look_at, self.config.unanswered_max) else { return };
+        let Some(at) = self.look_at else { return };
         if Instant::now() < at {
             return;
         }
@@ -383,11 +376,11 @@ impl Work {
         self.welcome();
         for key in std::mem::take(&mut self.awaiting) {
             let Some(entry) = self.streams.get_mut(&key) else { continue };
-            match entry.awaits_answer(limit) {
+            match entry.awaits_answer(self.config.unanswered_max) {
                 Ok(true) => self.awaiting.push(key),
                 Ok(false) => {}
-                Err(error) => {
-                    let joined = entry.break_off(error);
+                Err(broken) => {
+                    let joined = entry.break_off(broken);
                     self.end(key, joined);
                 }
             }

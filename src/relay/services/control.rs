@@ -11,8 +11,15 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Exposer, Service, key::Key, public_port, service::Admitted};
+use super::{
+    Exposer, Service,
+    key::Key,
+    public_port,
+    service::{Bounds, WAITING_MAX},
+    visitor::write_now,
+};
 use crate::{
+    net::reset,
     relay::{
         Action, CloseReason, Shared,
         connection::closing,
@@ -61,8 +68,13 @@ pub(in crate::relay) async fn expose(
     if let Some(listener) = listener {
         accepting.spawn(public_port::accept(Arc::clone(shared), Arc::clone(&service), listener));
     }
-    let mut session =
-        Control { shared, service: &service, stream, decoder: Decoder::new(CONTROL_BYTES_MAX), asked: 0 };
+    let mut session = Control {
+        shared,
+        service: &service,
+        stream,
+        decoder: Decoder::new(CONTROL_BYTES_MAX),
+        is_cut: false,
+    };
     let ending = match session.run(port, received).await {
         Ok(never) => match never {},
         Err(ending) => ending,
@@ -76,7 +88,7 @@ pub(in crate::relay) async fn expose(
     } else {
         info!(service = %service.name(), %address, reason = %ending, "no longer exposed");
     }
-    turn_away(shared, service.close(), || Refusal::NoSuchService(service.name().clone()));
+    service.close(ending);
     let _ = timeout(shared.config.drain_timeout, session.farewell(ending)).await;
 }
 
@@ -91,10 +103,10 @@ async fn establish(
     if !policy.may(&exposer.identity, Action::Expose, wanted.name.as_bytes()) {
         return Err(Refusal::NotAllowed(wanted.name.clone().into()));
     }
-    let streams_max = policy.limits.streams_per_service_max;
-    let streams_max = streams_max.map_or(usize::MAX, |max| max.get() as usize);
+    let streams = policy.limits.streams_per_service_max.map_or(usize::MAX, |max| max.get() as usize);
     let key = Key::random().map_err(|_| Refusal::NoRandomness)?;
-    let service = Arc::new(Service::new(wanted.name.clone(), exposer, key, streams_max));
+    let bounds = Bounds { streams, waiting: WAITING_MAX };
+    let service = Arc::new(Service::new(wanted.name.clone(), exposer, key, bounds));
     let inserted = shared.services.insert(&service, Claim::new(wanted.if_free), stream);
     let earlier = inserted.map_err(|denied| Refusal::denied(denied, wanted.name.clone().into()))?;
     if let Some(earlier) = earlier {
@@ -110,17 +122,9 @@ async fn establish(
         Ok(listener) => Ok((service, listener)),
         Err(refusal) => {
             shared.services.remove(&service);
-            service.close();
+            service.close(CloseReason::Finished);
             Err(refusal)
         }
-    }
-}
-
-/// Refuses visitors, each in its own time.
-fn turn_away(shared: &Arc<Shared>, visitors: Vec<Admitted>, why: impl Fn() -> Refusal) {
-    for admitted in visitors {
-        let (shared, refusal) = (Arc::clone(shared), why());
-        tokio::spawn(async move { admitted.visitor.refuse(&shared, refusal).await });
     }
 }
 
@@ -129,8 +133,8 @@ struct Control<'a> {
     service: &'a Service,
     stream: TcpStream,
     decoder: Decoder,
-    /// Waiting visitors that the exposer has been told of.
-    asked: usize,
+    /// A frame was begun and not written to its end.
+    is_cut: bool,
 }
 
 enum Never {}
@@ -154,37 +158,31 @@ impl Control<'_> {
             if let Some(ending) = self.service.ending() {
                 return Err(ending);
             }
-            let (waiting, first_until) = self.service.waiting();
-            self.ask(waiting).await?;
-            let next = first_until.map_or(silent_until, |until| until.min(silent_until));
+            if let Some(waiting) = self.service.unasked() {
+                self.ask(waiting).await?;
+            }
             tokio::select! {
+                // What has come counts before a deadline: a relay that was paused finds both.
+                biased;
                 ready = self.stream.readable() => {
                     ready?;
                     if self.receive()? {
+                        self.service.hear();
                         silent_until = Instant::now() + self.shared.config.idle_timeout;
                         self.obey().await?;
                     }
                 }
                 () = self.service.changed() => {}
-                () = sleep_until(next) => {
-                    if Instant::now() >= silent_until {
-                        return Err(CloseReason::Idle);
-                    }
-                    self.turn_away_late();
-                }
+                () = sleep_until(silent_until) => return Err(CloseReason::Idle),
             }
         }
     }
 
-    /// Asks for as many connections as visitors wait, once for each.
+    /// Asks for as many connections as visitors wait.
     async fn ask(&mut self, waiting: usize) -> Result<(), CloseReason> {
-        if waiting > self.asked {
-            let mut frame = Vec::new();
-            encode_control(&mut frame, &FromRelay::Wanted(u32::try_from(waiting).unwrap_or(u32::MAX)));
-            self.write(&frame).await?;
-        }
-        self.asked = waiting;
-        Ok(())
+        let mut frame = Vec::new();
+        encode_control(&mut frame, &FromRelay::Wanted(u32::try_from(waiting).unwrap_or(u32::MAX)));
+        self.write(&frame).await
     }
 
     /// Whether anything came.
@@ -224,27 +222,29 @@ impl Control<'_> {
         Ok(())
     }
 
-    /// Tells visitors that nobody has come for them in time.
-    fn turn_away_late(&self) {
-        turn_away(self.shared, self.service.take_late(Instant::now()), || {
-            Refusal::NotAnswered(self.service.name().clone())
-        });
-    }
-
-    /// Writes a few bytes; an exposer that does not read them is gone.
+    /// Writes a few bytes; an exposer that does not read them is gone. If the session is to end, that does not wait for them.
     async fn write(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
-        match timeout(self.shared.config.write_timeout, self.stream.write_all(bytes)).await {
-            Ok(written) => Ok(written?),
-            Err(_) => Err(CloseReason::SlowConsumer),
+        self.is_cut = true;
+        tokio::select! {
+            biased;
+            written = timeout(self.shared.config.write_timeout, self.stream.write_all(bytes)) => {
+                written.map_err(|_| CloseReason::SlowConsumer)??;
+                self.is_cut = false;
+                Ok(())
+            }
+            ending = self.service.to_end() => Err(ending),
         }
     }
 
-    /// Says why the session ends, where there is somebody to hear it.
+    /// Says why the session ends, where there is somebody to hear it: not behind half a frame, nor to an exposer that has left no room.
     async fn farewell(mut self, ending: CloseReason) -> std::io::Result<()> {
         let Some(message) = closing(ending) else { return Ok(()) };
         let mut bytes = Vec::new();
         encode_control(&mut bytes, &message);
-        self.stream.write_all(&bytes).await?;
+        if self.is_cut || write_now(&self.stream, &bytes).is_err() {
+            reset(&self.stream);
+            return Ok(());
+        }
         self.stream.shutdown().await?;
         // Closing with unread bytes would reset the connection and take the words with it.
         discard_until_end(&self.stream).await

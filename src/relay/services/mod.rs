@@ -5,39 +5,58 @@
 //! streams outlive its control session.
 
 mod control;
+mod descriptors;
 mod key;
 mod parked;
 mod public_port;
 mod scarcity;
 mod service;
+#[cfg(test)]
+mod tests;
 mod visitor;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    mem::Discriminant,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::Instant};
 
 pub use self::public_port::PublicPorts;
-use self::scarcity::Scarcity;
 pub(super) use self::{
     control::{Expose, expose},
     parked::park,
     service::{Exposer, Service},
     visitor::{Visitor, open},
 };
+use self::{descriptors::Descriptors, scarcity::Scarcity};
+use super::refusal::Refusal;
+use crate::sparing::Sparing;
 use crate::{net::has_ended, wire::TextName};
 use name_relay_core::registry::{Claim, Denied};
 
 /// Who exposes which name. Looked at once a stream, never for its bytes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Services {
     by_name: Mutex<HashMap<TextName, Arc<Service>>>,
     scarcity: Scarcity,
+    descriptors: Descriptors,
+    /// Which refusals of visitors were written to the log lately.
+    refusals: Arc<Sparing<Discriminant<Refusal>>>,
 }
 
 impl Services {
+    /// None yet. The process may have so many descriptors (none: any number), and has so many listeners and threads that look after streams.
+    pub(super) fn new(descriptors_max: Option<usize>, listeners: usize, threads: usize) -> Self {
+        Self {
+            by_name: Mutex::default(),
+            scarcity: Scarcity::default(),
+            descriptors: Descriptors::new(descriptors_max, listeners, threads),
+            refusals: Sparing::new(),
+        }
+    }
+
     /// Registers the service under its name for whoever asks on `stream`. One of the same owner makes way in the same moment and is given
     /// back, to be ended, unless the name is asked for only if it is free; any other keeps the name.
     fn insert(
@@ -84,6 +103,11 @@ impl Services {
     /// Whether descriptors have run out lately.
     fn are_scarce(&self) -> bool {
         self.scarcity.is_on()
+    }
+
+    /// Whether descriptors have run out since then.
+    fn were_scarce_since(&self, since: Instant) -> bool {
+        self.scarcity.was_on_since(since)
     }
 
     /// Visits every service.

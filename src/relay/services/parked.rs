@@ -1,6 +1,6 @@
 //! A connection that waits for a visitor, and the stream it becomes.
 
-use std::{io, mem::MaybeUninit, net::SocketAddr, sync::Arc};
+use std::{io, mem::MaybeUninit, net::SocketAddr, sync::Arc, time::Duration};
 
 use socket2::SockRef;
 use tokio::{net::TcpStream, sync::oneshot, time::Instant};
@@ -9,7 +9,7 @@ use tracing::debug;
 use super::{
     Service,
     service::Admitted,
-    visitor::{Visitor, write_now},
+    visitor::{Visitor, enter_again, write_now},
 };
 use crate::{
     net::Joined,
@@ -19,6 +19,9 @@ use crate::{
     },
     wire::{FromRelay, TextName, encode_control},
 };
+
+/// How often exposers say something on their control session at least, or every third of the idle time if that is less.
+const PING_EVERY: Duration = Duration::from_secs(5);
 
 /// Parks a connection for a service until a visitor comes, the connection ends or the service does.
 pub(in crate::relay) async fn park(
@@ -33,6 +36,8 @@ pub(in crate::relay) async fn park(
     let parked = match &service {
         None => Err(Refusal::NoSuchService(name)),
         Some(service) if !service.key().is(&key) => Err(Refusal::BadKey(name)),
+        // What has something to say already is not waiting.
+        Some(_) if !received.is_empty() => Err(Refusal::Spoke),
         Some(service) => {
             let (give, take) = oneshot::channel();
             service.park(give, !shared.services.are_scarce()).map(|waits| {
@@ -44,8 +49,6 @@ pub(in crate::relay) async fn park(
         }
     };
     match parked {
-        // What has something to say already is not waiting.
-        Ok(_) if !received.is_empty() => {}
         Ok((service, take)) => wait(shared, stream, live, service, take).await,
         Err(refusal) => refuse(shared, refusal, Some(stream), address, true).await,
     }
@@ -65,27 +68,27 @@ async fn wait(
         () = ended(&stream) => {
             take.close();
             service.forget_gone();
-            if let Ok(visitor) = take.try_recv() {
-                pass_on(shared, &service, visitor).await;
+            match take.try_recv() {
+                Ok(admitted) => return pass_on(shared, (stream, live), &service, admitted).await,
+                Err(_) => None,
             }
-            None
         }
     };
     let Some(admitted) = visitor else { return };
     if has_ended(&stream) {
-        return pass_on(shared, &service, admitted).await;
+        return pass_on(shared, (stream, live), &service, admitted).await;
     }
     let mut notice = Vec::new();
     encode_control(&mut notice, &FromRelay::Stream(admitted.visitor.notice()));
     if write_now(&stream, &notice).is_err() {
-        return pass_on(shared, &service, admitted).await;
+        return pass_on(shared, (stream, live), &service, admitted).await;
     }
     if let Err(error) = admitted.visitor.welcome(service.name()) {
         debug!(address = %admitted.visitor.address, %error, "the visitor left");
         crate::net::reset(&stream);
         return;
     }
-    join(shared, stream, live, admitted);
+    join(shared, stream, live, admitted, service);
 }
 
 /// Waits for the end of a connection that has nothing to say before a visitor comes: whatever it says is its end.
@@ -105,23 +108,34 @@ fn has_ended(stream: &TcpStream) -> bool {
     !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// Finds another connection for a visitor whose parked one is gone.
-async fn pass_on(shared: &Arc<Shared>, service: &Arc<Service>, admitted: Admitted) {
-    let until = Instant::now() + shared.config.open_timeout;
-    if let Err(admitted) = service.pass(admitted, until) {
-        admitted.visitor.refuse(shared, Refusal::NoSuchService(service.name().clone())).await;
-    }
+/// Finds another connection for a visitor whose parked one is gone, and lets go of that.
+async fn pass_on(shared: &Arc<Shared>, gone: (TcpStream, Live), service: &Arc<Service>, admitted: Admitted) {
+    drop(gone);
+    // Boxed: every connection that is parked would carry the memory of it.
+    Box::pin(enter_again(shared, service, admitted)).await;
 }
 
 /// Joins a visitor with a parked connection. What is not needed while the stream runs is kept in one piece.
-fn join(shared: &Shared, parked: TcpStream, live: Live, admitted: Admitted) {
-    let Admitted { visitor: Visitor { stream, address, received, live: visitor_live, .. }, counted } =
+fn join(shared: &Shared, parked: TcpStream, live: Live, admitted: Admitted, service: Arc<Service>) {
+    let Admitted { visitor: Visitor { stream, address, received, live: visitor_live, .. }, counted, .. } =
         admitted;
     let ended = move |joined: Joined| {
-        let broken = joined.broken.map(|error| error.to_string());
+        let broken = joined.broken.map(|broken| broken.describe("the visitor", "the exposer"));
         debug!(%address, received = joined.there, sent = joined.back, broken, "stream ended");
         // From here on they do not count.
         drop((visitor_live, live, counted));
     };
-    shared.streams.join(stream, parked, received, Box::new(ended));
+    let (taken, limit) = (Instant::now(), silence_max(shared));
+    let doubt = move || service.is_silent(taken, limit).then(no_exposer);
+    shared.streams.join_unless(Box::new(doubt), stream, parked, received, Box::new(ended));
+}
+
+/// How long an exposer may say nothing at all, not even a ping, before a stream that it has sent nothing of is given up.
+fn silence_max(shared: &Shared) -> Duration {
+    let config = &shared.config;
+    config.open_timeout.max(PING_EVERY.min(config.idle_timeout / 3) * 2)
+}
+
+fn no_exposer() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the exposer does not answer")
 }

@@ -11,10 +11,11 @@ use tokio::net::TcpListener;
 
 use super::{
     Service,
+    descriptors::Held,
     visitor::{self, Visitor},
 };
 use crate::{
-    net::{Acceptor, ListenError, bind},
+    net::{Acceptor, ListenError, bind, reset},
     relay::{Shared, refusal::Refusal},
 };
 
@@ -62,12 +63,17 @@ pub(super) fn listen(shared: &Shared, port: u16) -> Result<TcpListener, Refusal>
 /// Accepts visitors for as long as it is polled.
 pub(super) async fn accept(shared: Arc<Shared>, service: Arc<Service>, listener: TcpListener) {
     let mut acceptor = Acceptor::new(listener);
+    let _listener = Held::new(&shared);
     loop {
         let (stream, address) = acceptor.next_or(|| shared.services.relieve()).await;
         // Fails only for a connection that is already gone, which its first read will find out.
         let _ = shared.config.socket().apply(&stream);
+        // Whatever happens before it is served, it is not to take nothing for the whole.
+        reset(&stream);
         let Some(live) = shared.admit(address) else { continue };
         let visitor = Visitor { stream, address, received: Vec::new(), said_hello: false, live };
-        visitor::enter(&shared, &service, visitor).await;
+        if let Some(rest) = visitor::enter(&shared, &service, visitor) {
+            tokio::spawn(rest);
+        }
     }
 }

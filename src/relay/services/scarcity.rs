@@ -2,9 +2,10 @@
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use tokio::time::Instant;
 use tracing::warn;
 
 /// How long a want of descriptors counts. Exposers whose connections are given up ask again after some of these, and for fewer.
@@ -39,6 +40,11 @@ impl Scarcity {
     /// Whether they are scarce now.
     pub(super) fn is_on(&self) -> bool {
         self.lock().until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Whether there was none left since then.
+    pub(super) fn was_on_since(&self, since: Instant) -> bool {
+        self.lock().until.is_some_and(|until| since < until)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,22 +1,30 @@
 //! Who wants to reach a service: a connection that opened a stream, or one to a public port.
 
 use std::{
+    mem::discriminant,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use tokio::{net::TcpStream, time::Instant};
-use tracing::debug;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep_until},
+};
+use tracing::{debug, warn};
 
+use super::{
+    Service,
+    descriptors::Held,
+    service::{Admitted, Offered},
+};
 use crate::{
+    net::left,
     relay::{
         Action, Identity, Live, Shared,
-        refusal::{Refusal, refuse},
+        refusal::{Refusal, tell},
     },
     wire::{Opened, PROTOCOL_VERSION, StreamNotice, TextName, encode_control},
 };
-
-use super::Service;
 
 /// A connection that is to be joined with one of the service's.
 #[derive(Debug)]
@@ -51,9 +59,20 @@ impl Visitor {
         write_now(&self.stream, &answer)
     }
 
-    /// Tells it and the log why there is no stream. To be boxed or spawned: it waits for the visitor to read.
+    /// Tells it, and the log now and then, why there is no stream. To be boxed or spawned: it waits for the visitor to read.
     pub(super) async fn refuse(self, shared: &Shared, refusal: Refusal) {
-        refuse(shared, refusal, Some(self.stream), self.address, self.said_hello).await;
+        shared.counters.refused.fetch_add(1, Relaxed);
+        let (address, reason) = (self.address, refusal.to_string());
+        let others = {
+            let reason = reason.clone();
+            move |others| warn!(others, reason, "refused")
+        };
+        if shared.services.refusals.is_first(discriminant(&refusal), others) {
+            warn!(%address, reason, "refused");
+        }
+        if self.said_hello {
+            tell(&refusal, self.stream, true).await;
+        }
     }
 }
 
@@ -82,16 +101,80 @@ pub(in crate::relay) async fn open(
     let Some(service) = shared.services.get(&name) else {
         return visitor.refuse(shared, Refusal::NoSuchService(name)).await;
     };
-    enter(shared, &service, visitor).await;
+    if let Some(rest) = enter(shared, &service, visitor) {
+        rest.await;
+    }
 }
 
-/// Leads a visitor to the service.
-pub(super) async fn enter(shared: &Arc<Shared>, service: &Arc<Service>, visitor: Visitor) {
+/// Leads a visitor to the service. If that is not done at once, what it gives does the rest.
+pub(super) fn enter(
+    shared: &Arc<Shared>,
+    service: &Arc<Service>,
+    visitor: Visitor,
+) -> Option<impl Future<Output = ()> + Send + 'static + use<>> {
     debug!(service = %service.name(), address = %visitor.address, "visitor");
     shared.counters.visitors.fetch_add(1, Relaxed);
     let until = Instant::now() + shared.config.open_timeout;
-    if let Err(refused) = service.offer(visitor, until) {
-        let (visitor, refusal) = *refused;
-        visitor.refuse(shared, refusal).await;
+    let may_wait = shared.services.descriptors.allow(shared.live.load(Relaxed));
+    match service.offer(visitor, until, may_wait) {
+        Offered::Taken => None,
+        offered => Some(attend(Arc::clone(shared), Arc::clone(service), offered)),
+    }
+}
+
+/// Leads a visitor to the service once more, since the parked connection that had taken it is gone.
+pub(super) async fn enter_again(shared: &Arc<Shared>, service: &Arc<Service>, admitted: Admitted) {
+    let offered = service.offer_again(admitted);
+    attend(Arc::clone(shared), Arc::clone(service), offered).await;
+}
+
+/// Waits until the visitor has a connection, leaves, or is told why it does not get one.
+fn attend(
+    shared: Arc<Shared>,
+    service: Arc<Service>,
+    mut offered: Offered,
+) -> impl Future<Output = ()> + Send + 'static {
+    let since = Instant::now();
+    // At once: the next visitor may be asked about before this one is attended to.
+    let for_what_serves_it = matches!(offered, Offered::Waits(..)).then(|| Held::new(&shared));
+    async move {
+        let _held = for_what_serves_it;
+        loop {
+            let (admitted, mut place) = match offered {
+                Offered::Taken => return,
+                Offered::Refused(visitor, refusal) => return visitor.refuse(&shared, refusal).await,
+                Offered::Waits(admitted, place) => (admitted, place),
+            };
+            let Visitor { stream, received, address, .. } = &admitted.visitor;
+            let parked = tokio::select! {
+                biased;
+                () = left(stream, !received.is_empty()) => {
+                    debug!(service = %service.name(), %address, "the visitor left while it waited");
+                    return;
+                }
+                parked = &mut place.take => {
+                    parked.map_err(|_| Refusal::NoSuchService(service.name().clone()))
+                }
+                () = sleep_until(admitted.until) => Err(match shared.services.were_scarce_since(since) {
+                    true => Refusal::NoDescriptors,
+                    false => Refusal::NotAnswered(service.name().clone()),
+                }),
+            };
+            offered = match parked {
+                Ok(parked) => match parked.send(*admitted) {
+                    Ok(()) => return,
+                    // That connection has ended in the same moment.
+                    Err(admitted) => {
+                        drop(place);
+                        service.offer_again(admitted)
+                    }
+                },
+                Err(refusal) => {
+                    // From here on it does not wait.
+                    drop(place);
+                    Offered::Refused(Box::new(admitted.visitor), refusal)
+                }
+            };
+        }
     }
 }

@@ -106,6 +106,18 @@ impl Machines {
         ip(&format!("-n {} link set cable up", self.far));
     }
 
+    /// From now on the far machine has so many local ports for connections that it makes; whether that can be had.
+    pub fn keep_local_ports_far(&self, count: u16) -> bool {
+        let range = format!("40000 {}", 40_000 + count - 1);
+        let kept = within(&self.far, move || {
+            std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", range).is_ok()
+        });
+        if !kept {
+            not_run("this system does not let its range of local ports be changed");
+        }
+        kept
+    }
+
     /// From now on the far machine is gone: it neither answers nor resets anything.
     pub fn cut_the_cable(&self) {
         ip(&format!("-n {} link set cable down", self.far));

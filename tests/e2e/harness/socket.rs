@@ -114,6 +114,13 @@ impl Socket {
         }
     }
 
+    /// Receives everything until the other side ends the connection in order.
+    pub fn receive_whole(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes).expect("the end comes in order");
+        bytes
+    }
+
     /// The other side ends the connection and sends nothing before.
     pub fn expect_closed(&mut self) {
         let rest = self.receive_all();

@@ -51,7 +51,7 @@ impl Exposer {
 /// Each finished line that says how the service is reached, and the public address in it.
 fn announcements<'a>(text: &'a str, name: &str) -> Vec<(&'a str, Option<SocketAddr>)> {
     let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-    let with = format!(" with: relay forward {name} --relay ");
+    let with = format!(" with: relay forward {name} ");
     let of_service = lines.filter(|line| line.contains(" is reached ") && line.contains(&with));
     of_service
         .map(|line| {

@@ -1,0 +1,79 @@
+//! Lines of the log that outsiders can cause: of each kind the first in a second is written, and the others are counted.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{runtime::Handle, time::sleep};
+
+/// How long further lines of a kind are counted after one that was written.
+const SILENT_FOR: Duration = Duration::from_secs(1);
+
+/// The kinds of which a line was written lately, and how many were not.
+#[derive(Debug)]
+pub(crate) struct Sparing<K> {
+    left_out: Mutex<HashMap<K, u64>>,
+    /// Lines are caused by threads that are not the runtime's, too.
+    runtime: Handle,
+}
+
+impl<K: Copy + Eq + Hash + Send + 'static> Sparing<K> {
+    /// Nothing was written yet. To be called within a Tokio runtime.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { left_out: Mutex::default(), runtime: Handle::current() })
+    }
+
+    /// Whether a line of this kind is to be written now. After such a line, and if there were any, `others` is told a second later how many
+    /// were left out.
+    pub(crate) fn is_first(self: &Arc<Self>, kind: K, others: impl FnOnce(u64) + Send + 'static) -> bool {
+        match self.lock().entry(kind) {
+            Entry::Occupied(mut entry) => {
+                *entry.get_mut() += 1;
+                return false;
+            }
+            Entry::Vacant(entry) => drop(entry.insert(0)),
+        }
+        let sparing = Arc::clone(self);
+        self.runtime.spawn(async move {
+            sleep(SILENT_FOR).await;
+            let left_out = sparing.lock().remove(&kind).unwrap_or(0);
+            if left_out > 0 {
+                others(left_out);
+            }
+        });
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, u64>> {
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_of_a_kind_each_second_is_written_and_the_others_are_counted() {
+        let (sparing, counted) = (Sparing::new(), Arc::new(AtomicU64::new(0)));
+        let say = |kind| {
+            let counted = Arc::clone(&counted);
+            sparing.is_first(kind, move |others| {
+                counted.fetch_add(others, Relaxed);
+            })
+        };
+        assert!(say(1) && !say(1) && say(2) && !say(1));
+        sleep(Duration::from_millis(999)).await;
+        assert!(!say(1) && counted.load(Relaxed) == 0);
+        sleep(Duration::from_millis(2)).await;
+        assert_eq!(counted.load(Relaxed), 3);
+        assert!(say(1) && say(2));
+        sleep(Duration::from_millis(1001)).await;
+        assert_eq!(counted.load(Relaxed), 3);
+    }
+}
