@@ -71,7 +71,7 @@ impl Service {
         }
         first.extend(received);
         debug!(service = %name, visitor = %notice.from, "stream");
-        join(streams, (stream, first), (local, "the service"), || {});
+        join(streams, (stream, first), (local, "the service"), |_| {});
     }
 }
 
