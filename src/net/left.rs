@@ -12,8 +12,8 @@ pub async fn left(stream: &TcpStream, has_said: bool) {
     let _ = stream.ready(Interest::ERROR).await;
 }
 
-#[cfg(test)]
 #[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use std::{net::Ipv4Addr, time::Duration};
 

@@ -11,8 +11,22 @@ pub fn raise_descriptor_limit() {
     }
 }
 
+/// What a program has besides connections, listeners and threads: the standard streams, the runtime's own, signals, a file that is read.
+const OWN_DESCRIPTORS: usize = 16;
+
+/// What each thread that looks after streams has.
+const DESCRIPTORS_OF_THREAD: usize = 2;
+
+/// How many descriptors this process may have for connections beside so many listeners and threads that look after streams; `usize::MAX`
+/// where there is no limit.
+pub fn descriptors_for_connections(listeners: usize, threads: usize) -> usize {
+    descriptor_limit().map_or(usize::MAX, |limit| {
+        limit.saturating_sub(OWN_DESCRIPTORS + listeners + threads * DESCRIPTORS_OF_THREAD)
+    })
+}
+
 /// How many descriptors this process may have; `None` where there is no limit.
-pub fn descriptor_limit() -> Option<usize> {
+fn descriptor_limit() -> Option<usize> {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, getrlimit};

@@ -25,7 +25,7 @@ pub use dial::{DialError, Target, dial, resolve};
 pub use ended::has_ended;
 pub use join::{Broken, Edge, Joined, pipes, reset, settle};
 pub use left::left;
-pub use limits::{descriptor_limit, raise_descriptor_limit};
+pub use limits::{descriptors_for_connections, raise_descriptor_limit};
 pub use listen::{ListenError, bind};
 pub use options::{Keepalive, SocketOptions};
 pub use reconnect::Reconnect;

@@ -55,7 +55,7 @@ use self::{
     services::{Service, Services},
     spin::Spin,
 };
-use crate::net::{ListenError, Streams, StreamsConfig, bind, descriptor_limit};
+use crate::net::{ListenError, Streams, StreamsConfig, bind, descriptors_for_connections};
 
 /// Beyond the time for draining, what the farewells themselves may take.
 const STOP_MARGIN: Duration = Duration::from_secs(1);
@@ -130,7 +130,7 @@ impl Relay {
             config,
             policy: RwLock::new(Arc::new(policy)),
             registry: Registry::new(),
-            services: Services::new(descriptor_limit(), listeners.len(), threads),
+            services: Services::new(descriptors_for_connections(listeners.len(), threads)),
             streams,
             clock,
             counters: Counters::default(),

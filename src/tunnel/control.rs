@@ -135,3 +135,39 @@ impl Control {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::wire::CONTROL_BYTES_MAX;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_relay_that_answers_no_ping_is_gone_after_the_time_for_a_pong() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let _relay = listener.accept().await.unwrap();
+        let since = Instant::now();
+        let mut control = Control {
+            stream,
+            decoder: Decoder::new(CONTROL_BYTES_MAX),
+            exposed: Exposed {
+                hello: crate::wire::PROTOCOL_VERSION,
+                exposed: crate::wire::TextName::new("web").unwrap(),
+                key: String::new(),
+                idle_ms: 30_000,
+                port: None,
+            },
+            ping_every: PING_EVERY,
+            next_ping: since + PING_EVERY,
+            pings: 0,
+            unanswered: None,
+        };
+        assert!(matches!(control.next().await, Err(LinkError::Dead)));
+        let (took, limit) = (since.elapsed(), PING_EVERY + PONG_TIMEOUT);
+        assert!(took >= limit && took < limit + Duration::from_secs(1), "{took:?}");
+    }
+}

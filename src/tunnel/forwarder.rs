@@ -18,11 +18,11 @@ use tracing::{debug, info, warn};
 
 use super::{
     access::{Access, Answered, may_pass},
-    stream::join,
+    stream::{join, threads},
 };
 use crate::{
     client::LinkError,
-    net::{Acceptor, Backoff, SocketOptions, Streams, left, reset},
+    net::{Acceptor, Backoff, SocketOptions, Streams, descriptors_for_connections, left, pipes, reset},
     sparing::Sparing,
     wire::{ErrorCode, Hello, Opened, TextName},
 };
@@ -38,12 +38,17 @@ const RETRY_FOR: Duration = Duration::from_secs(5);
 const UNANSWERED: &str =
     "the other end broke the stream before it sent anything; the log of `relay expose` has the reason";
 
+/// What is said of a visitor that there is no room for.
+const NO_DESCRIPTORS: &str =
+    "no descriptors are left for another stream; raise this program's limit on open files";
+
 /// Why visitors are turned away, as far as the log tells one from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Reason {
     Failed(Discriminant<LinkError>),
     Refused(Discriminant<ErrorCode>),
     Unanswered,
+    NoDescriptors,
 }
 
 impl Reason {
@@ -89,6 +94,9 @@ impl Forwarder {
     pub async fn serve(self, listener: TcpListener, streams: Arc<Streams>) {
         let forwarder = Arc::new(self);
         let turned_away = Sparing::new();
+        let most = descriptors_for_connections(1, threads());
+        // Each visitor holds it until its stream has ended.
+        let held = Arc::new(());
         let mut acceptor = Acceptor::new(listener);
         loop {
             let (visitor, address) = acceptor.next().await;
@@ -96,12 +104,18 @@ impl Forwarder {
             let _ = SocketOptions::default().apply(&visitor);
             // Whatever happens before it has its stream, it is not to take nothing for the whole.
             reset(&visitor);
+            // Each has a connection to the relay, too, or it waits for one that there is no descriptor for.
+            if 2 * (Arc::strong_count(&held) + pipes()) > most {
+                turned_away.tell(&forwarder.name, address, Reason::NoDescriptors, NO_DESCRIPTORS);
+                continue;
+            }
             let (forwarder, streams) = (Arc::clone(&forwarder), Arc::clone(&streams));
-            let turned_away = Arc::clone(&turned_away);
+            let (turned_away, held) = (Arc::clone(&turned_away), Arc::clone(&held));
             tokio::spawn(async move {
                 let opened = tokio::select! {
                     opened = forwarder.open() => opened,
-                    () = left(&visitor, false) => {
+                    // One that ends its side before it has said anything may wait for what the service says first.
+                    () = left(&visitor, true) => {
                         debug!(service = %forwarder.name, visitor = %address, "the visitor left while it waited");
                         return;
                     }
@@ -109,9 +123,13 @@ impl Forwarder {
                 let name = forwarder.name.clone();
                 match opened {
                     Ok(stream) => {
-                        let unanswered =
-                            move || turned_away.tell(&name, address, Reason::Unanswered, UNANSWERED);
-                        join(&streams, stream, (visitor, "the visitor"), unanswered);
+                        let ended = move |is_unanswered| {
+                            if is_unanswered {
+                                turned_away.tell(&name, address, Reason::Unanswered, UNANSWERED);
+                            }
+                            drop(held);
+                        };
+                        join(&streams, stream, (visitor, "the visitor"), ended);
                     }
                     Err(error) => {
                         turned_away.tell(&name, address, Reason::of(&error), &error.to_string());

@@ -281,20 +281,34 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_relay_that_does_not_end_what_it_is_asked_to_does_not_empty_the_pool() {
-        let access = Access {
-            relay: Target::new("127.0.0.1", 1),
-            credentials: Credentials::default(),
-            connect_timeout: Duration::from_secs(1),
-        };
-        let name = TextName::new("web").unwrap();
-        let address = Target::new("127.0.0.1", 1);
-        let service = Service { name, address, port: None, proxy_protocol: false, ready_max: 64 };
-        let mut pool = Pool::new(access, Arc::new(service), String::new(), Arc::new(streams()));
+        let mut pool = pool(64);
         pool.grow(100);
         assert_eq!(pool.wanted, 64);
         (pool.parked, pool.parked_least) = (64, 64);
         assert_eq!((pool.shrink(), pool.wanted), (31, 33));
         assert_eq!((pool.shrink(), pool.wanted), (31, PARKED_MIN));
         assert_eq!((pool.shrink(), pool.wanted), (31, PARKED_MIN));
+    }
+
+    fn pool(ready_max: usize) -> Pool {
+        let access = Access {
+            relay: Target::new("127.0.0.1", 1),
+            credentials: Credentials::default(),
+            connect_timeout: Duration::from_secs(1),
+        };
+        let (name, address) = (TextName::new("web").unwrap(), Target::new("127.0.0.1", 1));
+        let service = Service { name, address, port: None, proxy_protocol: false, ready_max };
+        Pool::new(access, Arc::new(service), String::new(), Arc::new(streams()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_many_are_kept_ready_as_may_be_and_no_more() {
+        assert_eq!(pool(0).wanted, 1);
+        assert_eq!([1, 5, 6, 7].map(|most| pool(most).wanted), [1, 5, 6, 6]);
+        for (waiting, wanted) in [(0, 6), (57, 63), (58, 64), (59, 64), (u32::MAX, 64)] {
+            let mut pool = pool(64);
+            pool.grow(waiting);
+            assert_eq!((pool.wanted, pool.made), (wanted, wanted), "{waiting} wait");
+        }
     }
 }

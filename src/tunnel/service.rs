@@ -71,6 +71,43 @@ impl Service {
         }
         first.extend(received);
         debug!(service = %name, visitor = %notice.from, "stream");
-        join(streams, (stream, first), (local, "the service"), || {});
+        join(streams, (stream, first), (local, "the service"), |_| {});
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use socket2::{Domain, Socket, Type};
+    use tokio::{io::AsyncReadExt, net::TcpListener, time::Instant};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_does_not_accept_in_time_is_given_up_with_a_reset() {
+        // It takes nobody: one connection fills its queue.
+        let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        full.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        full.listen(0).unwrap();
+        let address = full.local_addr().unwrap().as_socket().unwrap();
+        let _first = std::net::TcpStream::connect(address).unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (near, from) = listener.accept().await.unwrap();
+        let service = Service {
+            name: TextName::new("web").unwrap(),
+            address: address.into(),
+            port: None,
+            proxy_protocol: false,
+            ready_max: 1,
+        };
+        let since = Instant::now();
+        let streams = crate::tunnel::streams();
+        service.serve(&streams, near, StreamNotice { from, to: from }, Vec::new(), &Sparing::new()).await;
+        let took = since.elapsed();
+        assert!(took >= CONNECT_TIMEOUT && took < CONNECT_TIMEOUT * 2, "{took:?}");
+        assert_eq!(far.read(&mut [0]).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
     }
 }

@@ -72,8 +72,8 @@ fn the_first_tunnel_leads_to_the_first_server() {
     let local = ("hello 8888", format!("hello {}", server.port()));
     let words = [at_relay.clone(), ("127.0.0.1:8888", server.address().to_string())];
     let exposer = Exposer { process: Process::spawn(command(arguments(&expose.0, &words))) };
-    let words = [words.as_slice(), &[local]].concat();
-    exposer.process.expect_stdout(&replaced(&expose.1[0], &words));
+    let said = [words[0].clone(), words[1].clone(), local];
+    exposer.process.expect_stdout(&replaced(&expose.1[0], &said));
 
     let words = [at_relay, ("9000", "0".to_owned())];
     let forwarder = Process::spawn(command(arguments(&forward.0, &words)));

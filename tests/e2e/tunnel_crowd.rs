@@ -142,3 +142,53 @@ fn a_relay_without_descriptors_for_all_serves_as_many_as_it_can_and_tells_the_ot
     assert!(warnings.len() < 12, "{} lines:\n{}", warnings.len(), warnings.join("\n"));
     assert!(!log.contains("did not answer in time"), "{}", warnings.join("\n"));
 }
+
+#[test]
+fn a_forward_without_descriptors_for_all_serves_as_many_as_it_can() {
+    const VISITORS: usize = 200;
+    if !is_linux_process() {
+        return not_run("needs a process of this Linux");
+    }
+    let relay = Relay::start();
+    let _exposer = Exposer::start(&relay, "web", echo());
+    let forward = command(["forward", "web", "127.0.0.1:0", "--relay", &relay.address().to_string()]);
+    let Some(process) = limited(&forward, 160) else { return not_run("this user may not set limits") };
+    let address = process.wait_stdout("the announcement of the address", announced);
+    let crowd: Vec<Socket> = (0..VISITORS).map(|_| Socket::connect(address)).collect();
+    let mut served = 0;
+    for visitor in &crowd {
+        let _ = (&visitor.0).write_all(b"hello");
+    }
+    for visitor in &crowd {
+        match (&visitor.0).read_exact(&mut [0; 5]) {
+            Ok(()) => served += 1,
+            Err(error) => assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "a visitor hangs"),
+        }
+    }
+    // A machine with many processors has more threads, which have descriptors of their own.
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let most = (160 - 17 - 2 * threads.min(70)) / 2;
+    println!("{served} of {most} that may be");
+    assert!(served <= most && served + 5 >= most, "{served} of {most}");
+    process.expect_stderr("no descriptors are left for another stream");
+    let warnings = process.stderr().lines().filter(|line| line.contains("WARN")).count();
+    assert!(warnings < 12, "{}", process.stderr());
+    drop(crowd);
+    eventually("a new visitor is served", || {
+        let visitor = Socket::connect(address);
+        (&visitor.0).write_all(b"again").is_ok() && (&visitor.0).read_exact(&mut [0; 5]).is_ok()
+    });
+}
+
+#[test]
+fn a_visitor_of_forward_that_says_nothing_and_ends_its_side_gets_what_the_service_says_first() {
+    let relay = Relay::start();
+    let address = crate::harness::service(|mut socket| socket.send("welcome"));
+    let _exposer = Exposer::start(&relay, "web", address);
+    let forwarder = crate::harness::Forwarder::start(&relay, "web");
+    for _ in 0..20 {
+        let mut visitor = forwarder.connect();
+        visitor.shutdown_write();
+        assert_eq!(visitor.receive_whole(), b"welcome");
+    }
+}

@@ -195,6 +195,28 @@ fn public_ports_are_those_the_operator_gives_away() {
 }
 
 #[test]
+fn the_only_port_that_is_free_among_as_many_as_are_tried_is_found() {
+    // As many as the relay tries.
+    const PORTS: u16 = 64;
+    if crate::harness::is_in_container() {
+        return crate::harness::not_run("the engine holds every port that is published");
+    }
+    let (relay, ports) = public_relay(PORTS, &[]);
+    for free in [*ports.start(), ports.start() + PORTS / 2, *ports.end()] {
+        let others = ports.clone().filter(|port| *port != free);
+        let _taken: Vec<TcpListener> =
+            others.map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap()).collect();
+        let mut control = ask_port(&relay, "web", 0);
+        assert_eq!(control.control()["port"], free);
+        drop(control);
+        relay.logged(&["no longer exposed", "service=web"]);
+        eventually("the name is free", || {
+            ask_port(&relay, "web", 1).control()["error"]["code"] == "port_not_allowed"
+        });
+    }
+}
+
+#[test]
 fn open_timeout_is_how_long_a_visitor_waits_for_the_service() {
     // Both visitors have come before the first one is given up.
     let timeout = scaled(400);

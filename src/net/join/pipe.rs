@@ -7,7 +7,7 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -18,7 +18,6 @@ use rustix::{
     io::Errno,
     pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with},
 };
-
 use tracing::debug;
 
 use super::end::End;
@@ -36,10 +35,17 @@ const PIPES_MAX: usize = 128;
 /// Empty pipes kept for reuse.
 const IDLE_MAX: usize = 16;
 
-/// Pipes that exist.
-static PIPES: AtomicUsize = AtomicUsize::new(0);
+/// Pipes, and how many there may be.
+#[derive(Debug)]
+struct Stock {
+    count: AtomicUsize,
+    idle: Mutex<Vec<Pipe>>,
+    most: usize,
+    idle_most: usize,
+}
 
-static IDLE: Mutex<Vec<Pipe>> = Mutex::new(Vec::new());
+/// All pipes of this process.
+static STOCK: Stock = Stock::new(PIPES_MAX, IDLE_MAX);
 
 /// The system has shown that it does not splice.
 #[cfg(not(test))]
@@ -47,7 +53,7 @@ static IS_USELESS: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool
 
 /// How many pipes there are.
 pub(super) fn count() -> usize {
-    PIPES.load(Relaxed)
+    STOCK.count.load(Relaxed)
 }
 
 /// A pipe and how much is in it.
@@ -56,6 +62,39 @@ pub(super) struct Pipe {
     input: OwnedFd,
     output: OwnedFd,
     bytes: usize,
+    stock: &'static Stock,
+}
+
+impl Stock {
+    const fn new(most: usize, idle_most: usize) -> Self {
+        Self { count: AtomicUsize::new(0), idle: Mutex::new(Vec::new()), most, idle_most }
+    }
+
+    fn take(&'static self) -> Option<Pipe> {
+        // Not while the lock is held, which a pipe that is dropped may want.
+        let idle = self.idle().pop();
+        idle.or_else(|| self.create())
+    }
+
+    fn create(&'static self) -> Option<Pipe> {
+        if self.count.fetch_add(1, Relaxed) >= self.most {
+            self.count.fetch_sub(1, Relaxed);
+            return None;
+        }
+        let Ok((output, input)) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK) else {
+            self.count.fetch_sub(1, Relaxed);
+            return None;
+        };
+        // From here on dropping it counts it out.
+        let pipe = Pipe { input, output, bytes: 0, stock: self };
+        let capacity = fcntl_setpipe_size(&pipe.input, CAPACITY_BYTES)
+            .or_else(|_| rustix::pipe::fcntl_getpipe_size(&pipe.input));
+        capacity.is_ok_and(|bytes| bytes >= CAPACITY_BYTES_MIN).then_some(pipe)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Pipe>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Pipe {
@@ -64,29 +103,13 @@ impl Pipe {
         if is_useless() {
             return None;
         }
-        let idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.or_else(Self::create)
-    }
-
-    fn create() -> Option<Self> {
-        if PIPES.fetch_add(1, Relaxed) >= PIPES_MAX {
-            PIPES.fetch_sub(1, Relaxed);
-            return None;
-        }
-        let Ok((output, input)) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK) else {
-            PIPES.fetch_sub(1, Relaxed);
-            return None;
-        };
-        let pipe = Self { input, output, bytes: 0 };
-        let capacity = fcntl_setpipe_size(&pipe.input, CAPACITY_BYTES)
-            .or_else(|_| rustix::pipe::fcntl_getpipe_size(&pipe.input));
-        capacity.is_ok_and(|bytes| bytes >= CAPACITY_BYTES_MIN).then_some(pipe)
+        STOCK.take()
     }
 
     /// Keeps the pipe for the next who needs one. One that is not empty is closed.
     pub(super) fn give_back(self) {
-        let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.bytes == 0 && idle.len() < IDLE_MAX {
+        let mut idle = self.stock.idle();
+        if self.bytes == 0 && idle.len() < self.stock.idle_most {
             idle.push(self);
         }
     }
@@ -174,7 +197,7 @@ fn unless_useless(result: io::Result<usize>) -> io::Result<Option<usize>> {
             if !set_useless() {
                 debug!(%error, "the system does not splice; bulk is copied");
                 // Nobody takes them any more.
-                IDLE.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                STOCK.idle().clear();
             }
             Ok(None)
         }
@@ -184,7 +207,7 @@ fn unless_useless(result: io::Result<usize>) -> io::Result<Option<usize>> {
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        PIPES.fetch_sub(1, Relaxed);
+        self.stock.count.fetch_sub(1, Relaxed);
     }
 }
 
@@ -243,5 +266,30 @@ pub(in crate::net) mod failing {
         }
         RULE.set(Some((failing, left.saturating_sub(1), errno)));
         (left == 0).then(|| io::Error::from_raw_os_error(errno))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_so_many_pipes_and_so_many_are_kept() {
+        static FEW: Stock = Stock::new(3, 2);
+        let counts = || (FEW.count.load(Relaxed), FEW.idle().len());
+        let mut taken: Vec<Pipe> = (0..3).map(|_| FEW.take().unwrap()).collect();
+        assert!(FEW.take().is_none() && counts() == (3, 0));
+        drop(taken.pop());
+        taken.push(FEW.take().unwrap());
+        assert!(FEW.take().is_none() && counts() == (3, 0));
+        for (after, pipe) in [(3, 1), (3, 2), (2, 2)].into_iter().zip(taken) {
+            pipe.give_back();
+            assert_eq!(counts(), after);
+        }
+        // One with something in it is of no use to the next.
+        let mut pipe = FEW.take().unwrap();
+        pipe.bytes = 1;
+        pipe.give_back();
+        assert_eq!(counts(), (1, 1));
     }
 }

@@ -7,16 +7,10 @@ use std::sync::{
 
 use crate::{net::pipes, relay::Shared};
 
-/// What a relay has besides connections, listeners and threads: the standard streams, the runtime's own, signals, a file that is read.
-const OWN: usize = 16;
-
-/// What each thread that looks after streams has.
-const OF_THREAD: usize = 2;
-
 /// Descriptors, and what is known of those that are in use or spoken for.
 #[derive(Debug)]
 pub(super) struct Descriptors {
-    /// For connections and what goes with them; `usize::MAX` where there is no limit.
+    /// For connections and what goes with them.
     most: usize,
     /// Public ports, and connections that are to come for visitors that wait.
     beside: AtomicUsize,
@@ -27,18 +21,19 @@ pub(super) struct Descriptors {
 pub(super) struct Held(Arc<Shared>);
 
 impl Descriptors {
-    /// Of a process that may have so many (none: any number), with so many listeners and threads that look after streams.
-    pub(super) fn new(limit: Option<usize>, listeners: usize, threads: usize) -> Self {
-        let most =
-            limit.map_or(usize::MAX, |limit| limit.saturating_sub(OWN + listeners + threads * OF_THREAD));
+    /// So many for connections and what goes with them.
+    pub(super) fn new(most: usize) -> Self {
         Self { most, beside: AtomicUsize::new(0) }
     }
 
     /// Whether a visitor may wait, as one of `live` connections: what serves those that wait already needs a descriptor each, and so
     /// does what is to serve this one.
     pub(super) fn allow(&self, live: usize) -> bool {
-        let used = live.saturating_add(self.beside.load(Relaxed)).saturating_add(2 * pipes());
-        used < self.most
+        self.allow_beside(live, 2 * pipes())
+    }
+
+    fn allow_beside(&self, live: usize, of_pipes: usize) -> bool {
+        live.saturating_add(self.beside.load(Relaxed)).saturating_add(of_pipes) < self.most
     }
 }
 
@@ -61,13 +56,12 @@ mod tests {
 
     #[test]
     fn each_visitor_that_waits_needs_two() {
-        let descriptors = Descriptors::new(Some(OWN + 1 + 2 * OF_THREAD + 10), 1, 2);
-        let others = 2 * pipes();
+        let descriptors = Descriptors::new(10);
         // Four wait, and this is the fifth.
         descriptors.beside.store(4, Relaxed);
-        assert!(others > 0 || descriptors.allow(5));
-        assert!(!descriptors.allow(6));
-        assert!(Descriptors::new(None, 1, 2).allow(1 << 40));
-        assert!(!Descriptors::new(Some(3), 1, 2).allow(1));
+        assert!(descriptors.allow_beside(4, 0) && descriptors.allow_beside(5, 0));
+        assert!(!descriptors.allow_beside(6, 0) && !descriptors.allow_beside(5, 2));
+        assert!(Descriptors::new(usize::MAX).allow_beside(1 << 40, 256));
+        assert!(!Descriptors::new(0).allow_beside(1, 0));
     }
 }

@@ -47,12 +47,12 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// None yet. The process may have so many descriptors (none: any number), and has so many listeners and threads that look after streams.
-    pub(super) fn new(descriptors_max: Option<usize>, listeners: usize, threads: usize) -> Self {
+    /// None yet. There are so many descriptors for connections.
+    pub(super) fn new(descriptors_max: usize) -> Self {
         Self {
             by_name: Mutex::default(),
             scarcity: Scarcity::default(),
-            descriptors: Descriptors::new(descriptors_max, listeners, threads),
+            descriptors: Descriptors::new(descriptors_max),
             refusals: Sparing::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! What bounds services: how many may wait or be parked, and for how long.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{net::Ipv4Addr, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use tokio::{
     io::AsyncReadExt,
@@ -227,4 +227,15 @@ async fn an_exposer_is_silent_when_it_has_said_nothing_for_the_limit_or_its_sess
         service.hear();
         assert!(!service.is_silent(taken, LIMIT));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_and_does_not_leave_is_let_go() {
+    let (shared, service) = (shared(), service(Bounds { streams: 0, ..UNBOUNDED }));
+    let since = Instant::now();
+    let _near = visitor(&shared, &service).await;
+    assert_eq!(shared.live.load(Relaxed), 1);
+    shared.all_ended().await;
+    let took = since.elapsed();
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(2), "{took:?}");
 }

@@ -142,7 +142,10 @@ fn attend(
         loop {
             let (admitted, mut place) = match offered {
                 Offered::Taken => return,
-                Offered::Refused(visitor, refusal) => return visitor.refuse(&shared, refusal).await,
+                // Boxed: thousands may wait, and they should not carry the memory of it.
+                Offered::Refused(visitor, refusal) => {
+                    return Box::pin(visitor.refuse(&shared, refusal)).await;
+                }
                 Offered::Waits(admitted, place) => (admitted, place),
             };
             let Visitor { stream, received, address, .. } = &admitted.visitor;
