@@ -31,6 +31,7 @@ mod operations;
 mod options;
 mod overload;
 mod owner;
+mod results;
 mod stopping;
 #[cfg(target_os = "linux")]
 mod system;
