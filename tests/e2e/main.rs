@@ -36,6 +36,7 @@ mod stopping;
 #[cfg(target_os = "linux")]
 mod system;
 mod test_client_python;
+mod text_files;
 mod tunnel;
 #[cfg(target_os = "linux")]
 mod tunnel_cut;
