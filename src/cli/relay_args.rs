@@ -48,10 +48,18 @@ impl RelayArgs {
     }
 }
 
+/// What to do about a name that only mDNS knows.
+const MDNS: &str = "names in .local need mDNS, which this program does not speak: use the IP address, or add the name to the \
+                    hosts file of this machine";
+
 /// A sentence for a link that could not be made or has ended, with what to do next.
 pub(crate) fn sentence(error: &LinkError, relay: &Target, name: &Name) -> Failure {
     Failure::new(match error {
         LinkError::Dial(error) => match error {
+            error if error.needs_mdns() => format!("{error}; {MDNS}."),
+            DialError::NoNameServer(_) => {
+                format!("{error}; check this machine's network and its DNS, or use the relay's address.")
+            }
             DialError::NotFound(host) => {
                 format!("the name {host} was not found; check its spelling and this machine's network.")
             }

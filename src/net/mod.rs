@@ -7,6 +7,7 @@ mod dial;
 mod join;
 mod limits;
 mod listen;
+mod lookup;
 mod options;
 mod shutdown;
 mod silence;

@@ -27,6 +27,8 @@ mod lab_servers;
 #[cfg(unix)]
 mod lab_terminal;
 mod limits;
+#[cfg(target_os = "linux")]
+mod lookup;
 mod operations;
 mod options;
 mod overload;
