@@ -21,6 +21,7 @@ mod runtime;
 mod secrets;
 mod send;
 mod serve;
+mod sink;
 mod text;
 mod unread;
 mod values;

@@ -36,8 +36,8 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Receive what is sent to a name
 ///
-/// The payload of each message goes to standard output as it came. If the connection is lost, connects again by itself.
-/// Ends with 0 after --count messages, after a whole --transfer, or on Ctrl-C; with 1 when --timeout passes first.
+/// The payload of each message goes to standard output as it came; on a terminal, what could steer it is shown escaped. If the
+/// connection is lost, connects again by itself. Ends with 0 after --count messages, after a whole --transfer, or on Ctrl-C.
 #[derive(Debug, Args)]
 pub(crate) struct Recv {
     #[command(flatten)]
@@ -54,7 +54,7 @@ pub(crate) struct Recv {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "transfer")]
     count: Option<u64>,
 
-    /// End when nothing has arrived for so long
+    /// End when nothing has arrived for so long: with 1 if something is still missing, otherwise with 0
     #[arg(long, value_name = "TIME")]
     timeout: Option<Span>,
 
@@ -74,7 +74,11 @@ pub(crate) struct Recv {
     #[arg(long)]
     transfer: bool,
 
-    /// Write to this file, which appears when everything has arrived
+    /// Show a terminal the bytes as they came, even those that steer it
+    #[arg(long)]
+    raw: bool,
+
+    /// Write to this file, which appears when everything has arrived; a device or a pipe is written as it is
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -106,8 +110,8 @@ impl Recv {
             let stop = stop_signal().map_err(|e| Failure::new(format!("cannot wait for signals: {e}.")))?;
             let path = self.output.as_deref().unwrap_or(Path::new("-"));
             let output = match &self.output {
-                Some(path) => Output::file(path),
-                None => Output::standard(),
+                Some(path) => Output::file(path, self.raw),
+                None => Output::standard(self.raw),
             };
             let output = output.map_err(|error| cannot_write(path, &error))?;
             let progress = self.transfer.then(|| Progress::new(None));
@@ -132,8 +136,8 @@ impl Recv {
             }
             let written = tokio::select! {
                 written = received.output.finish() => written,
-                _ = &mut stop, if !is_stopped => return Err(not_all_written()),
-                () = sleep(STOP_WAIT), if is_stopped => return Err(not_all_written()),
+                _ = &mut stop, if !is_stopped => return Err(not_all_written(path)),
+                () = sleep(STOP_WAIT), if is_stopped => return Err(not_all_written(path)),
             };
             match written {
                 // Whoever read our output has enough.
@@ -305,11 +309,15 @@ fn as_json(frame: &Frame) -> Vec<u8> {
     serde_json::Value::Object(object).to_string().into_bytes()
 }
 
-fn not_all_written() -> Failure {
-    Failure::new("stopped before all that came was written: standard output is not being read.")
+fn not_all_written(path: &Path) -> Failure {
+    Failure::new(format!("stopped before all that came was written: {} is not being read.", shown(path)))
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
-    let name = if path == Path::new("-") { "standard output".to_owned() } else { path.display().to_string() };
+    let name = shown(path);
     Failure::new(format!("cannot write to {name}: {error}; check its folder and the space on the disk."))
+}
+
+fn shown(path: &Path) -> String {
+    if path == Path::new("-") { "standard output".to_owned() } else { path.display().to_string() }
 }

@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use crate::{
     net::DialError,
-    wire::{DecodeError, ErrorCode},
+    wire::{DecodeError, ErrorCode, Escaped},
 };
 
 /// Why there is no link, or no longer.
@@ -20,7 +20,7 @@ pub enum LinkError {
     #[error("the relay asks for a token")]
     NoToken,
     /// The relay refused or ended the session and said why.
-    #[error("the relay refused: {message}")]
+    #[error("the relay refused: {}", Escaped(message.as_bytes()))]
     Refused {
         /// What programs go by.
         code: ErrorCode,
@@ -45,4 +45,16 @@ pub enum LinkError {
     /// The connection broke.
     #[error("the connection to the relay broke: {0}")]
     Io(#[from] io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_a_relay_cannot_steer_a_terminal_or_forge_a_line_of_the_log() {
+        let message = "\u{1b}[2J\nall is well".to_owned();
+        let error = LinkError::Refused { code: ErrorCode::Unauthorized, message };
+        assert_eq!(error.to_string(), "the relay refused: \\u{1b}[2J\\nall is well");
+    }
 }

@@ -9,7 +9,10 @@ mod access;
 mod clients;
 mod clients_connect;
 mod clients_held;
+mod clients_output;
 mod clients_python;
+#[cfg(unix)]
+mod clients_terminal;
 mod config_file;
 #[cfg(target_os = "linux")]
 mod dead_peer;
