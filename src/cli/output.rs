@@ -107,17 +107,19 @@ impl Output {
             .await
     }
 
-    /// Waits until everything is written, and puts a file in its place. Once is enough.
+    /// Waits until everything is written, and puts a file in its place. Once is enough: then nothing is left to do or to tell.
     pub(super) async fn finish(&mut self) -> io::Result<()> {
         if self.is_finished {
             return Ok(());
         }
         self.shared.lock().is_complete = true;
         self.shared.has_work.notify_one();
-        self.shared.wait_for(|state| state.result.take()).await?;
-        self.part = None;
+        let written = self.shared.wait_for(|state| state.result.take()).await;
         self.is_finished = true;
-        Ok(())
+        if written.is_ok() {
+            self.part = None;
+        }
+        written
     }
 }
 

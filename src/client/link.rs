@@ -16,8 +16,8 @@ use super::{
 use crate::{
     net::{Keepalive, SocketOptions, Target, dial},
     wire::{
-        Decoder, Frame, FromClient, FromRelay, Hello, Name, PROTOCOL_VERSION, Registered, encode_control,
-        encode_header,
+        Decoder, Frame, FromClient, FromRelay, Hello, Name, PROTOCOL_VERSION, Registered, Undeliverable,
+        encode_control, encode_header,
     },
 };
 
@@ -64,6 +64,14 @@ pub enum Event {
     Message(Frame),
     /// The relay's own word.
     Control(FromRelay),
+}
+
+impl Event {
+    /// Whether the relay says that nobody has the name.
+    pub fn is_undelivered(&self, dest: &[u8]) -> bool {
+        let Self::Control(FromRelay::Undeliverable(notice)) = self else { return false };
+        *notice == Undeliverable::new(dest, notice.count)
+    }
 }
 
 /// A registered connection.

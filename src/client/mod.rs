@@ -6,6 +6,7 @@ mod greet;
 mod inbox;
 mod link;
 mod liveness;
+mod pieces;
 mod transfer;
 
 pub use bytes::PythonBytes;
@@ -13,4 +14,5 @@ pub use error::LinkError;
 pub use greet::{Credentials, greet};
 pub use inbox::{Arrived, Inbox, Running};
 pub use link::{Event, Link, Mode};
-pub use transfer::{Outgoing, Piece, read_pieces};
+pub use pieces::{Cut, Outgoing, Piece, read_pieces};
+pub use transfer::{DATA_PREFIX, Part, Refusal};

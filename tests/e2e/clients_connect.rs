@@ -160,7 +160,7 @@ fn a_terminal_has_line_editing_history_and_a_progress_bar() {
     editing.expect_exit(0);
     // Typed with mistakes, which were corrected by backspace and arrows; then repeated from the history.
     b.expect("hello worldhello world");
-    let receiver = receiver(&server, "sink", &[]);
+    let receiver = receiver(&server, "sink", &["--transfer"]);
     let mut progress = on_terminal("progress", &server);
     progress.expect_exit(0);
     drop(receiver);

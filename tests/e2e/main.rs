@@ -13,6 +13,7 @@ mod clients_output;
 mod clients_python;
 #[cfg(unix)]
 mod clients_terminal;
+mod clients_transfer;
 mod config_file;
 #[cfg(target_os = "linux")]
 mod dead_peer;
