@@ -12,6 +12,9 @@ use crate::{
     wire::{ErrorCode, Escaped, Name},
 };
 
+/// The variable with the relay's address.
+const ADDRESS: &str = "RELAY_ADDR";
+
 /// How a relay is connected to.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConnectArgs {
@@ -54,7 +57,23 @@ const MDNS: &str = "names in .local need mDNS, which this program does not speak
 
 /// A sentence for a link that could not be made or has ended, with what to do next.
 pub(crate) fn sentence(error: &LinkError, relay: &Target, name: &Name) -> Failure {
-    Failure::new(match error {
+    let sentence = words(error, relay, name);
+    // Whoever reads it may have forgotten what is in the environment.
+    let doubts_address = matches!(
+        error,
+        LinkError::Dial(_)
+            | LinkError::NoAnswer
+            | LinkError::Decode(_)
+            | LinkError::Refused { code: ErrorCode::Unauthorized, .. }
+    );
+    if doubts_address && is_from_environment(relay) {
+        return Failure::new(format!("{}; the address is from RELAY_ADDR.", sentence.trim_end_matches('.')));
+    }
+    Failure::new(sentence)
+}
+
+fn words(error: &LinkError, relay: &Target, name: &Name) -> String {
+    match error {
         LinkError::Dial(error) => match error {
             error if error.needs_mdns() => format!("{error}; {MDNS}."),
             DialError::NoNameServer(_) => {
@@ -109,5 +128,11 @@ pub(crate) fn sentence(error: &LinkError, relay: &Target, name: &Name) -> Failur
         }
         LinkError::Decode(error) => format!("{error}; check that {relay} is a relay."),
         LinkError::Io(error) => format!("the connection to {relay} broke: {error}."),
-    })
+    }
+}
+
+/// Whether the environment names this relay, and the command line does not name another way to it.
+fn is_from_environment(relay: &Target) -> bool {
+    let is_given = std::env::args_os().any(|word| word.to_string_lossy().starts_with("--relay"));
+    !is_given && std::env::var(ADDRESS).is_ok_and(|address| address.parse() == Ok(relay.clone()))
 }

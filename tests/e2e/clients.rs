@@ -298,7 +298,32 @@ fn the_relay_is_named_by_the_environment_too() {
         .assert()
         .success();
     to.expect_exit(0);
-    relay(["send", "to"]).assert().code(2).stderr(predicate::str::contains("--relay"));
+    relay(["send", "to"])
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("--relay").and(predicate::str::contains("RELAY_ADDR=HOST:PORT")));
+}
+
+#[test]
+fn an_address_from_the_environment_is_said_to_be_from_there() {
+    let free = nobody().to_string();
+    for command in [&["send", "to"][..], &["recv", "--as", "to", "--retry-for", "0s"]] {
+        let from_there = predicate::str::contains("the address is from RELAY_ADDR");
+        let sentence = from_there.and(predicate::function(one_sentence));
+        relay(command).env("RELAY_ADDR", &free).write_stdin("").assert().code(1).stderr(sentence);
+        // The command line counts more.
+        relay(command.iter().chain(&["--relay", &free]))
+            .env("RELAY_ADDR", &free)
+            .write_stdin("")
+            .assert()
+            .code(1)
+            .stderr(predicate::str::contains("RELAY_ADDR").not());
+    }
+    relay(["send", "to"])
+        .env("RELAY_ADDR", "nonsense")
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("the relay's address is from RELAY_ADDR"));
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn the_interactive_client_says_why_it_cannot_go_on() {
     let mut second = Process::spawn(command(["connect", "127.0.0.1", &server.port(), "taken"]));
     // Its input stays open: it does not wait for a command to say so.
     second.expect_exit(1);
-    assert!(second.stderr().contains("most likely the name taken is taken"), "{}", second.stderr());
+    assert!(second.stderr().contains("the name taken is taken at"), "{}", second.stderr());
     let mut cut = console(&server, "cut", &[]);
     cut.expect_stdout("Command > ");
     cut.write("send\n|\nx\n");
