@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Failure, values::Span};
 use crate::{
-    client::{Credentials, LinkError},
+    client::{Credentials, LinkError, PythonBytes},
     net::{DialError, Target},
     tunnel::Access,
     wire::{ErrorCode, Escaped, Name},
@@ -127,6 +127,10 @@ fn words(error: &LinkError, relay: &Target, name: &Name) -> String {
             format!("{relay} has not taken what was sent; most likely the recipient reads too slowly.")
         }
         LinkError::Decode(error) => format!("{error}; check that {relay} is a relay."),
+        LinkError::NotFrames(bytes) => format!(
+            "{relay} sent {}, which is no frame; if it runs with --delivery raw, which is the default, leave out --framed.",
+            PythonBytes(bytes)
+        ),
         LinkError::Io(error) => format!("the connection to {relay} broke: {error}."),
     }
 }

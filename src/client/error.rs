@@ -2,6 +2,7 @@
 
 use std::{io, time::Duration};
 
+use super::PythonBytes;
 use crate::{
     net::DialError,
     wire::{DecodeError, ErrorCode, Escaped},
@@ -42,6 +43,9 @@ pub enum LinkError {
     /// What the relay sent cannot be understood.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// What the relay sent are no frames; the first bytes of it. Most likely it delivers payloads alone.
+    #[error("the relay sent {}, which is no frame", PythonBytes(.0))]
+    NotFrames(Vec<u8>),
     /// The connection broke.
     #[error("the connection to the relay broke: {0}")]
     Io(#[from] io::Error),
