@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use tcp_relay::cli::{Cli, aside};
+use tcp_relay::cli::{Cli, aside, unread};
 
 /// What the program was built from, in the place and form in which auditing tools look for it (cargo-auditable's). The release
 /// build provides the list.
@@ -17,8 +17,9 @@ fn main() -> ExitCode {
     // Linkers drop what nobody refers to.
     #[cfg(auditable)]
     std::hint::black_box(&DEPENDENCIES);
-    match aside(Cli::parse).run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
+    let ended = match aside(Cli::try_parse) {
+        Ok(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Err(error) => unread(&error),
+    };
+    ended.unwrap_or_else(|failure| failure.report())
 }

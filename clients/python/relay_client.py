@@ -26,6 +26,7 @@ import collections
 import math
 import os
 import random
+import threading
 import time
 from typing import Callable, Deque, Dict, NamedTuple, Optional, TypeVar
 
@@ -45,6 +46,8 @@ T = TypeVar("T")
 MESSAGE_BYTES_EXTRA = 64
 # Destinations and errors that are remembered until somebody asks.
 NOTICES_MAX = 1024
+# What to do about a relay that does not send frames.
+RAW_HINT = "If it runs with --delivery raw, which is the default, do not ask for frames (no --framed)."
 
 
 class Message(NamedTuple):
@@ -101,7 +104,11 @@ class RawClient(Connection):
 
 
 class FramedClient(Connection):
-    """Version 1, framed delivery: as `RawClient`, but `recv()` gives `Message(sender, payload)`."""
+    """Version 1, framed delivery: as `RawClient`, but `recv()` gives `Message(sender, payload)`. To a relay that delivers
+    payloads alone, the first that comes ends the connection with a `ProtocolError`."""
+
+    # How long a header may take to arrive whole, in seconds. A relay sends each in one piece.
+    _header_timeout: Optional[float] = 5.0
 
     def recv(self, timeout: Optional[float] = None) -> Message:
         """The next message; waits for it. `RelayTimeout` if none comes in `timeout` seconds."""
@@ -126,13 +133,34 @@ class FramedClient(Connection):
         self._decoder = FrameDecoder()
         self._messages: Deque[Message] = collections.deque()
         self._errors: Deque[ErrorReply] = collections.deque(maxlen=NOTICES_MAX)
+        self._pieces = 0  # Counts what was read, so that a header that is unfinished for long can be told from a later one.
 
     def _take(self, data: bytes) -> None:
+        was_unfinished = bool(self._decoder.unfinished_header)
         self._decoder.feed(data)
-        frame = self._decoder.next_frame()
-        while frame is not None:
-            self._take_frame(frame)
+        taken = 0
+        try:
             frame = self._decoder.next_frame()
+            while frame is not None:
+                self._take_frame(frame)
+                taken += 1
+                frame = self._decoder.next_frame()
+        except ProtocolError as error:
+            raise error if self._header_timeout is None else ProtocolError(f"{error} {RAW_HINT}") from None
+        is_unfinished = bool(self._decoder.unfinished_header)
+        if taken or not is_unfinished:
+            self._pieces += 1
+        if self._header_timeout is not None and is_unfinished and (taken or not was_unfinished):
+            timer = threading.Timer(self._header_timeout, self._give_up_header, (self._pieces,))
+            timer.daemon = True
+            timer.start()
+
+    def _give_up_header(self, pieces: int) -> None:
+        """Ends the connection if the header that was unfinished after so many pieces still is."""
+        with self._changed:
+            header = self._decoder.unfinished_header if self._pieces == pieces else b""
+        if header:
+            self._end(ProtocolError(f"The relay sent {header[:80]!r}, which is no frame. {RAW_HINT}"))
 
     def _take_frame(self, frame: Frame) -> None:
         self._messages.append(Message(decode_name(frame.name), frame.payload))
@@ -147,6 +175,8 @@ class SessionClient(FramedClient):
     for `pong_timeout` seconds, the connection is given up. A relay answers after it has routed what was sent before:
     choose a longer time for a program that floods slow recipients. `token` (without it, the variable `RELAY_TOKEN`) is
     proved to a relay that asks for one, and never sent. The other arguments are those of `RawClient`."""
+
+    _header_timeout = None  # The answer to the hello was a frame.
 
     def __init__(
         self,

@@ -205,6 +205,11 @@ class FrameDecoder:
         return frame
 
     @property
+    def unfinished_header(self) -> bytes:
+        """What was fed and may still become a header, when that is all there is."""
+        return bytes(self._buffer[self._start :]) if self._header() is None else b""
+
+    @property
     def is_inside_frame(self) -> bool:
         """Whether an unfinished frame waits for more bytes."""
         return self._start < len(self._buffer)

@@ -1,11 +1,9 @@
 //! `relay completions`: shell completions.
 
-use std::io::{ErrorKind, Write, stdout};
-
 use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};
 
-use super::{Cli, Failure};
+use super::{Cli, Failure, result::print};
 
 /// Print completions for a shell
 #[derive(Debug, Args)]
@@ -19,10 +17,6 @@ impl Completions {
         // Into memory first: the generator panics when it cannot write.
         let mut script = Vec::new();
         generate(self.shell, &mut Cli::command(), "relay", &mut script);
-        match stdout().write_all(&script).and_then(|()| stdout().flush()) {
-            // Whoever read our output has enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            written => written.map_err(|e| Failure::new(format!("cannot write to standard output: {e}."))),
-        }
+        print(&script)
     }
 }

@@ -18,7 +18,7 @@ use super::{
     relay_args::sentence,
 };
 use crate::{
-    client::{Arrived, Event, LinkError, Mode, PythonBytes, Running},
+    client::{Arrived, Claim, Credentials, Event, LinkError, Mode, PythonBytes, Registration, Running},
     net::Target,
     wire::{ErrorCode, Escaped, FromRelay, Name, TextName},
 };
@@ -30,7 +30,7 @@ const COMMANDS: [(&str, &str); 4] = [
     ("quit", "leave, as exit and the end of the input do"),
 ];
 
-/// An end so soon after connecting means that the name was taken: version 1 says nothing else.
+/// An end so soon after connecting is a refusal: version 1 has no other.
 const EARLY: Duration = Duration::from_secs(1);
 
 /// How long `send` waits to hear whether somebody has the name, as test_client.py does. A slow recipient may hold the answer back for longer.
@@ -195,13 +195,32 @@ impl Console {
 
     fn ended(&self, error: &LinkError) -> Failure {
         if matches!(error, LinkError::Ended) && self.mode != Mode::Session && self.since.elapsed() < EARLY {
-            let (relay, name) = (&self.relay, &self.name);
-            return Failure::new(format!(
-                "{relay} ended the connection at once; most likely the name {name} is taken, choose another; \
-                 if the relay asks for a token, use --v2."
-            ));
+            return self.refused();
         }
         sentence(error, &self.relay, &self.name)
+    }
+
+    /// Why the relay ended a connection of version 1 at once. Version 1 does not say; version 2 does, when asked for the same name.
+    fn refused(&self) -> Failure {
+        let (relay, name) = (&self.relay, &self.name);
+        let registration = Registration {
+            relay: relay.clone(),
+            name: name.clone(),
+            mode: Mode::Session,
+            connect_timeout: ANSWER_WAIT,
+            credentials: Credentials::default(),
+        };
+        match self.handle.block_on(registration.open(&mut Claim::default())) {
+            Err(LinkError::NoToken) => Failure::new(format!(
+                "{relay} asks for a token, which version 1 of the protocol cannot prove; use --v2 with RELAY_TOKEN or --token-file."
+            )),
+            Err(error @ (LinkError::Refused { .. } | LinkError::Closing(_))) => sentence(&error, relay, name),
+            // It is free now, or the relay does not speak version 2.
+            Ok(_) | Err(_) => Failure::new(format!(
+                "{relay} ended the connection at once and does not say why; perhaps the name {name} was still taken: try again, or \
+                 choose another."
+            )),
+        }
     }
 
     fn show(&self, event: &Event) {

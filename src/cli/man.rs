@@ -1,14 +1,11 @@
 //! `relay man`: man pages.
 
-use std::{
-    io::{self, Write, stdout},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use clap::{Args, CommandFactory};
 use clap_mangen::{Man as Page, generate_to};
 
-use super::{Cli, Failure};
+use super::{Cli, Failure, result};
 
 /// Print the man page, or write one for each command into a folder
 #[derive(Debug, Args)]
@@ -23,13 +20,12 @@ impl Man {
             Some(dir) => generate_to(Cli::command(), dir).map_err(|e| {
                 Failure::new(format!("cannot write to {}: {e}; create the folder first.", dir.display()))
             }),
-            None => print().map_err(|e| Failure::new(format!("cannot write to standard output: {e}."))),
+            None => {
+                let mut page = Vec::new();
+                let rendered = Page::new(Cli::command()).render(&mut page);
+                rendered.map_err(|e| Failure::new(format!("cannot make the page: {e}.")))?;
+                result::print(&page)
+            }
         }
     }
-}
-
-fn print() -> io::Result<()> {
-    let mut page = Vec::new();
-    Page::new(Cli::command()).render(&mut page)?;
-    stdout().write_all(&page)
 }

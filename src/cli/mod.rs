@@ -16,16 +16,21 @@ mod progress;
 mod prompt;
 mod recv;
 mod relay_args;
+mod result;
 mod runtime;
 mod secrets;
 mod send;
 mod serve;
+mod sink;
+mod text;
+mod unread;
 mod values;
 
 use clap::{Parser, Subcommand};
 
 pub use failure::Failure;
 pub use runtime::aside;
+pub use unread::unread;
 
 /// Devices talk by name through a relay that anyone can host.
 #[derive(Debug, Parser)]

@@ -1,8 +1,7 @@
 //! Where received data goes: written by a thread of its own, since whoever reads it may pause, and the connection must not.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write, stdout},
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -10,14 +9,17 @@ use std::{
 
 use tokio::sync::Notify;
 
+use super::sink::{Sink, Whole};
+
 /// What may wait to be written, besides what is being written. Beyond it nothing more is received, and the relay holds the senders back.
 const WAITING_BYTES_MAX: usize = 1 << 20;
 
-/// Standard output, or a file that appears under its name only when it is complete.
+/// Standard output, a file that appears under its name only when it is complete, or a device or a pipe, which is written as it is.
 pub(super) struct Output {
     shared: Arc<Shared>,
     /// The file while it is not complete.
     part: Option<PathBuf>,
+    is_finished: bool,
 }
 
 struct Shared {
@@ -36,34 +38,39 @@ struct State {
     result: Option<io::Result<()>>,
 }
 
-enum Sink {
-    Standard,
-    File { file: File, part: PathBuf, path: PathBuf },
-}
-
 impl Output {
-    pub(super) fn standard() -> io::Result<Self> {
-        Self::start(Sink::Standard, None)
+    /// Standard output. A terminal gets what could steer it escaped, unless `is_raw`.
+    pub(super) fn standard(is_raw: bool) -> io::Result<Self> {
+        Self::start(None, move || Ok(Sink::standard(is_raw)))
     }
 
-    /// A file; until [`Self::finish`] it stands beside `path` under another name.
-    pub(super) fn file(path: &Path) -> io::Result<Self> {
-        let name = path
-            .file_name()
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it is not a file name"))?;
-        let mut part_name = name.to_os_string();
-        part_name.push(format!(".{}.part", std::process::id()));
-        let part = path.with_file_name(part_name);
-        let file = File::create_new(&part)?;
-        Self::start(Sink::File { file, part: part.clone(), path: path.to_owned() }, Some(part))
+    /// A file. A regular one stands beside `path` under another name until [`Self::finish`]; anything else is written in place, and a
+    /// terminal as standard output is.
+    pub(super) fn file(path: &Path, is_raw: bool) -> io::Result<Self> {
+        let about = fs::metadata(path);
+        match about {
+            Ok(about) if about.is_dir() => Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder")),
+            // Opened by the thread: a pipe waits for its reader.
+            Ok(about) if !about.is_file() => {
+                let path = path.to_owned();
+                Self::start(None, move || Sink::in_place(&path, is_raw))
+            }
+            _ => {
+                let whole = Whole::create(path)?;
+                Self::start(Some(whole.part().to_owned()), move || Ok(Sink::Whole(whole)))
+            }
+        }
     }
 
-    fn start(mut sink: Sink, part: Option<PathBuf>) -> io::Result<Self> {
+    fn start(
+        part: Option<PathBuf>,
+        open: impl FnOnce() -> io::Result<Sink> + Send + 'static,
+    ) -> io::Result<Self> {
         let shared =
             Arc::new(Shared { state: Mutex::default(), has_work: Condvar::new(), changed: Notify::new() });
-        let output = Self { shared: Arc::clone(&shared), part };
+        let output = Self { shared: Arc::clone(&shared), part, is_finished: false };
         thread::Builder::new().spawn(move || {
-            let result = shared.write_all_to(&mut sink);
+            let result = open().and_then(|mut sink| shared.write_all_to(&mut sink));
             shared.lock().result = Some(result);
             shared.changed.notify_one();
         })?;
@@ -100,13 +107,19 @@ impl Output {
             .await
     }
 
-    /// Waits until everything is written, and puts a file in its place.
+    /// Waits until everything is written, and puts a file in its place. Once is enough: then nothing is left to do or to tell.
     pub(super) async fn finish(&mut self) -> io::Result<()> {
+        if self.is_finished {
+            return Ok(());
+        }
         self.shared.lock().is_complete = true;
         self.shared.has_work.notify_one();
-        self.shared.wait_for(|state| state.result.take()).await?;
-        self.part = None;
-        Ok(())
+        let written = self.shared.wait_for(|state| state.result.take()).await;
+        self.is_finished = true;
+        if written.is_ok() {
+            self.part = None;
+        }
+        written
     }
 }
 
@@ -155,25 +168,5 @@ impl Shared {
 impl State {
     fn has_room(&self) -> bool {
         self.waiting.len() < WAITING_BYTES_MAX
-    }
-}
-
-impl Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Standard => stdout().lock().write_all(bytes).and_then(|()| stdout().flush()),
-            Self::File { file, .. } => file.write_all(bytes),
-        }
-    }
-
-    /// Puts the complete file in its place.
-    fn finish(&mut self) -> io::Result<()> {
-        match self {
-            Self::Standard => Ok(()),
-            Self::File { file, part, path } => {
-                file.sync_all()?;
-                fs::rename(part, path)
-            }
-        }
     }
 }

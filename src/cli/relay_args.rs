@@ -6,11 +6,14 @@ use clap::Args;
 
 use super::{Failure, values::Span};
 use crate::{
-    client::{Credentials, LinkError, Mode, Registration},
+    client::{Credentials, LinkError, Mode, PythonBytes, Registration},
     net::{DialError, Target},
     tunnel::Access,
     wire::{ErrorCode, Escaped, TextName},
 };
+
+/// The variable with the relay's address.
+const ADDRESS: &str = "RELAY_ADDR";
 
 /// How a relay is connected to.
 #[derive(Debug, Clone, Args)]
@@ -59,10 +62,34 @@ impl RelayArgs {
     }
 }
 
+/// What to do about a name that only mDNS knows.
+const MDNS: &str = "names in .local need mDNS, which this program does not speak: use the IP address, or add the name to the \
+                    hosts file of this machine";
+
 /// A sentence for a link that could not be made or has ended, with what to do next.
 pub(crate) fn sentence(error: &LinkError, relay: &Target, name: &TextName) -> Failure {
-    Failure::new(match error {
+    let sentence = words(error, relay, name);
+    // Whoever reads it may have forgotten what is in the environment.
+    let doubts_address = matches!(
+        error,
+        LinkError::Dial(_)
+            | LinkError::NoAnswer
+            | LinkError::Decode(_)
+            | LinkError::Refused { code: ErrorCode::Unauthorized, .. }
+    );
+    if doubts_address && is_from_environment(relay) {
+        return Failure::new(format!("{}; the address is from RELAY_ADDR.", sentence.trim_end_matches('.')));
+    }
+    Failure::new(sentence)
+}
+
+fn words(error: &LinkError, relay: &Target, name: &TextName) -> String {
+    match error {
         LinkError::Dial(error) => match error {
+            error if error.needs_mdns() => format!("{error}; {MDNS}."),
+            DialError::NoNameServer(_) => {
+                format!("{error}; check this machine's network and its DNS, or use the relay's address.")
+            }
             DialError::NotFound(host) => {
                 format!("the name {host} was not found; check its spelling and this machine's network.")
             }
@@ -114,6 +141,16 @@ pub(crate) fn sentence(error: &LinkError, relay: &Target, name: &TextName) -> Fa
             format!("{relay} has not taken what was sent; most likely the recipient reads too slowly.")
         }
         LinkError::Decode(error) => format!("{error}; check that {relay} is a relay."),
+        LinkError::NotFrames(bytes) => format!(
+            "{relay} sent {}, which is no frame; if it runs with --delivery raw, which is the default, leave out --framed.",
+            PythonBytes(bytes)
+        ),
         LinkError::Io(error) => format!("the connection to {relay} broke: {error}."),
-    })
+    }
+}
+
+/// Whether the environment names this relay, and the command line does not name another way to it.
+fn is_from_environment(relay: &Target) -> bool {
+    let is_given = std::env::args_os().any(|word| word.to_string_lossy().starts_with("--relay"));
+    !is_given && std::env::var(ADDRESS).is_ok_and(|address| address.parse() == Ok(relay.clone()))
 }

@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 
-use super::Failure;
+use super::{Failure, text::without_mark};
 use crate::{
     client::Credentials,
     wire::{SECRET_BYTES_MAX, SECRET_BYTES_SAFE, Secret},
@@ -96,7 +96,11 @@ fn secret(what: &str, file: Option<&Path>, variable: &str) -> Result<Option<Secr
             // Room for white space behind it, and no more: it may be a device without end.
             let limit = 2 * SECRET_BYTES_MAX as u64;
             File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?;
-            (bytes, path.display().to_string())
+            let place = path.display().to_string();
+            let bytes = without_mark(bytes).map_err(|error| {
+                Failure::usage(format!("{place} holds no {what} that can be read: {error}."))
+            })?;
+            (bytes, place)
         }
         None => match std::env::var_os(variable) {
             Some(value) => (value.into_encoded_bytes(), variable.to_owned()),

@@ -2,9 +2,10 @@
 
 use std::{io, time::Duration};
 
+use super::PythonBytes;
 use crate::{
     net::DialError,
-    wire::{DecodeError, ErrorCode},
+    wire::{DecodeError, ErrorCode, Escaped},
 };
 
 /// Why there is no link, or no longer.
@@ -20,7 +21,7 @@ pub enum LinkError {
     #[error("the relay asks for a token")]
     NoToken,
     /// The relay refused or ended the session and said why.
-    #[error("the relay refused: {message}")]
+    #[error("the relay refused: {}", Escaped(message.as_bytes()))]
     Refused {
         /// What programs go by.
         code: ErrorCode,
@@ -42,7 +43,22 @@ pub enum LinkError {
     /// What the relay sent cannot be understood.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// What the relay sent are no frames; the first bytes of it. Most likely it delivers payloads alone.
+    #[error("the relay sent {}, which is no frame", PythonBytes(.0))]
+    NotFrames(Vec<u8>),
     /// The connection broke.
     #[error("the connection to the relay broke: {0}")]
     Io(#[from] io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_a_relay_cannot_steer_a_terminal_or_forge_a_line_of_the_log() {
+        let message = "\u{1b}[2J\nall is well".to_owned();
+        let error = LinkError::Refused { code: ErrorCode::Unauthorized, message };
+        assert_eq!(error.to_string(), "the relay refused: \\u{1b}[2J\\nall is well");
+    }
 }

@@ -18,7 +18,7 @@ use crate::{
     net::{Keepalive, SocketOptions, dial},
     wire::{
         Decoder, ErrorCode, Frame, FromClient, FromRelay, Hello, Ownership, Registered, TextName,
-        encode_control, encode_header, parse_message,
+        Undeliverable, encode_control, encode_header, parse_message,
     },
 };
 
@@ -31,6 +31,13 @@ const ARRIVED_BYTES_MAX: usize = 8 << 20;
 /// Bytes of messages between two pings that a session sends on its own. Their pongs show, while a slow recipient holds the messages back,
 /// that the relay is alive; this often they cost nothing.
 const BYTES_PER_PING: usize = 256 << 10;
+
+/// How long a header may take to arrive whole, in version 1 with framed delivery. A relay sends each in one piece, so more than a lost packet
+/// or two means that the relay sends no headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How much is shown of what is no frame.
+const SHOWN_BYTES_MAX: usize = 80;
 
 /// Finds a relay that vanished while nothing is under way: dead after 10 + 3 x 5 s.
 const KEEPALIVE: Keepalive =
@@ -67,6 +74,14 @@ pub enum Event {
     Control(FromRelay),
 }
 
+impl Event {
+    /// Whether the relay says that nobody has the name.
+    pub fn is_undelivered(&self, dest: &[u8]) -> bool {
+        let Self::Control(FromRelay::Undeliverable(notice)) = self else { return false };
+        *notice == Undeliverable::new(dest, notice.count)
+    }
+}
+
 /// A registered connection.
 #[derive(Debug)]
 pub struct Link {
@@ -86,6 +101,8 @@ pub struct Link {
     was_full: bool,
     /// Bytes of messages since the last ping.
     bytes_since_ping: usize,
+    /// Since when a header is unfinished, with framed delivery.
+    unfinished: Option<Instant>,
 }
 
 impl Link {
@@ -112,6 +129,7 @@ impl Link {
             written: 0,
             was_full: false,
             bytes_since_ping: 0,
+            unfinished: None,
         };
         if mode == Mode::Session {
             timeout(wait, link.greet(credentials, if_free)).await.map_err(|_| LinkError::NoAnswer)??;
@@ -244,13 +262,21 @@ impl Link {
                 ready?;
                 self.receive()?;
             }
-            () = sleep_until(self.liveness.wake()) => self.look_at_the_clock()?,
+            () = sleep_until(self.wake()) => self.look_at_the_clock()?,
         }
         Ok(Ok(()))
     }
 
+    fn wake(&self) -> Instant {
+        let wake = self.liveness.wake();
+        self.unfinished.map_or(wake, |since| wake.min(since + HEADER_TIMEOUT))
+    }
+
     fn look_at_the_clock(&mut self) -> Result<(), LinkError> {
         let now = Instant::now();
+        if self.unfinished.is_some_and(|since| now >= since + HEADER_TIMEOUT) {
+            return Err(self.not_frames());
+        }
         if let Some(error) = self.liveness.verdict(now) {
             return Err(error);
         }
@@ -317,12 +343,23 @@ impl Link {
         let n = bytes.len();
         self.liveness.heard(Instant::now());
         self.arrived_bytes += n;
-        if self.mode == Mode::Raw {
-            self.arrived.push_back(Event::Bytes(bytes));
-        } else {
-            self.decode()?;
+        match self.mode {
+            Mode::Raw => self.arrived.push_back(Event::Bytes(bytes)),
+            Mode::Session => self.decode()?,
+            Mode::Framed => {
+                self.decode().map_err(|_| self.not_frames())?;
+                let is_unfinished = self.decoder.unfinished_header().is_some();
+                self.unfinished = is_unfinished.then(|| self.unfinished.unwrap_or_else(Instant::now));
+            }
         }
         Ok(n)
+    }
+
+    /// The end of a link on which something else came than frames.
+    fn not_frames(&mut self) -> LinkError {
+        let mut rest = std::mem::replace(&mut self.decoder, Decoder::new(FRAME_BYTES_MAX)).into_rest();
+        rest.truncate(SHOWN_BYTES_MAX);
+        LinkError::NotFrames(rest)
     }
 
     /// Takes the frames that are whole out of what was received.

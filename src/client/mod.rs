@@ -7,6 +7,7 @@ mod greet;
 mod inbox;
 mod link;
 mod liveness;
+mod pieces;
 mod registration;
 mod transfer;
 
@@ -16,5 +17,6 @@ pub use error::LinkError;
 pub use greet::{Credentials, greet};
 pub use inbox::{Arrived, Inbox, Running};
 pub use link::{Event, Link, Mode};
+pub use pieces::{Cut, Outgoing, Piece, read_pieces};
 pub use registration::Registration;
-pub use transfer::{Outgoing, Piece, read_pieces};
+pub use transfer::{DATA_PREFIX, Part, Refusal};

@@ -1,83 +1,96 @@
-//! Input of any length, cut into messages while it is read.
+//! What the two ends of a transfer say to each other, as messages: `relay send --transfer` and `relay recv --transfer`.
+//!
+//! Each message is [`TAG`], a byte that says which one it is, and what belongs to it. Both ends know where a transfer begins and ends, and
+//! the sender knows that the receiver has it all. Nobody takes a part for the whole.
 
-use std::{
-    io::{self, BufRead, BufReader, Read},
-    thread,
-};
+/// What a message of a transfer begins with. No text does.
+const TAG: &[u8; 16] = b"\0relay-transfer\0";
 
-use tokio::sync::mpsc;
+/// What a message with a piece of the data begins with.
+pub const DATA_PREFIX: &[u8; 17] = b"\0relay-transfer\0d";
 
-/// Pieces read ahead of the one that is being sent.
-const READ_AHEAD: usize = 2;
-
-/// Where the pieces come from.
-pub type Outgoing = mpsc::Receiver<io::Result<Piece>>;
-
-/// One message to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
-    /// The payload.
-    pub payload: Vec<u8>,
-    /// Nothing comes behind it.
-    pub is_last: bool,
+/// One message of a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// The sender wants to begin, with so many bytes if it knows.
+    Begin(Option<u64>),
+    /// A piece of the data.
+    Data(&'a [u8]),
+    /// That was all: so many bytes.
+    End(u64),
+    /// Nothing; whether it can be delivered shows whether the other end is there.
+    Probe,
+    /// The receiver waits for the data.
+    Ready,
+    /// The receiver has written so many bytes, and those were all.
+    Received(u64),
+    /// The receiver does not want it.
+    Refused(Refusal),
+    /// A later version of this program has more to say.
+    Unknown,
 }
 
-/// Reads `input` on a thread of its own, since reading a pipe or a terminal blocks, and gives messages of at most `bytes_max`; with
-/// `lines`, one for each line, without its end. An empty input is one empty message, except with `lines`.
-pub fn read_pieces(input: impl Read + Send + 'static, bytes_max: usize, lines: bool) -> Outgoing {
-    let (sender, receiver) = mpsc::channel(READ_AHEAD);
-    thread::spawn(move || {
-        let mut input = BufReader::new(input);
-        if let Err(error) = if lines {
-            cut_lines(&mut input, bytes_max, &sender)
-        } else {
-            cut(&mut input, bytes_max, &sender)
-        } {
-            // Whoever no longer listens does not want the error either.
-            let _ = sender.blocking_send(Err(error));
-        }
-    });
-    receiver
+/// Why a receiver does not want a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It waits for single messages.
+    NotWanted,
+    /// It takes what somebody else sends.
+    Busy,
+    /// What came is no whole transfer.
+    Broken,
+    /// It cannot write what came.
+    Unwritten,
 }
 
-fn cut(
-    input: &mut impl BufRead,
-    bytes_max: usize,
-    sender: &mpsc::Sender<io::Result<Piece>>,
-) -> io::Result<()> {
-    loop {
-        let mut payload = Vec::new();
-        input.by_ref().take(bytes_max as u64).read_to_end(&mut payload)?;
-        let is_last = payload.len() < bytes_max || input.fill_buf()?.is_empty();
-        if sender.blocking_send(Ok(Piece { payload, is_last })).is_err() || is_last {
-            return Ok(());
-        }
+impl<'a> Part<'a> {
+    /// What a payload says; `None` when it is a message of its own.
+    pub fn parse(payload: &'a [u8]) -> Option<Self> {
+        let (kind, rest) = payload.strip_prefix(TAG)?.split_first()?;
+        let number = || std::str::from_utf8(rest).ok().and_then(|text| text.parse().ok());
+        let part = match kind {
+            b'b' => Some(Self::Begin(number())),
+            b'd' => Some(Self::Data(rest)),
+            b'e' => number().map(Self::End),
+            b'?' => Some(Self::Probe),
+            b'r' => Some(Self::Ready),
+            b'k' => number().map(Self::Received),
+            b'n' => Refusal::ALL.into_iter().find(|why| why.word().as_bytes() == rest).map(Self::Refused),
+            _ => None,
+        };
+        Some(part.unwrap_or(Self::Unknown))
+    }
+
+    /// The payload that says it.
+    pub fn payload(&self) -> Vec<u8> {
+        let number = |number: &u64| number.to_string().into_bytes();
+        let (kind, rest) = match self {
+            Self::Begin(total) => (b'b', total.as_ref().map(number).unwrap_or_default()),
+            Self::Data(bytes) => (b'd', bytes.to_vec()),
+            Self::End(bytes) => (b'e', number(bytes)),
+            Self::Probe | Self::Unknown => (b'?', Vec::new()),
+            Self::Ready => (b'r', Vec::new()),
+            Self::Received(bytes) => (b'k', number(bytes)),
+            Self::Refused(why) => (b'n', why.word().as_bytes().to_vec()),
+        };
+        [TAG, &[kind][..], &rest].concat()
+    }
+
+    /// Whether it comes from a sender, who wants an answer.
+    pub fn is_from_sender(&self) -> bool {
+        matches!(self, Self::Begin(_) | Self::Data(_) | Self::End(_) | Self::Probe)
     }
 }
 
-fn cut_lines(
-    input: &mut impl BufRead,
-    bytes_max: usize,
-    sender: &mpsc::Sender<io::Result<Piece>>,
-) -> io::Result<()> {
-    loop {
-        let mut payload = Vec::new();
-        // Two more than the limit, for the end of the line.
-        if input.by_ref().take(bytes_max as u64 + 2).read_until(b'\n', &mut payload)? == 0 {
-            return Ok(());
-        }
-        if payload.last() == Some(&b'\n') {
-            payload.pop();
-            payload.pop_if(|byte| *byte == b'\r');
-        }
-        if payload.len() > bytes_max {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("a line is longer than {bytes_max} bytes"),
-            ));
-        }
-        if sender.blocking_send(Ok(Piece { payload, is_last: false })).is_err() {
-            return Ok(());
+impl Refusal {
+    const ALL: [Self; 4] = [Self::NotWanted, Self::Busy, Self::Broken, Self::Unwritten];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::NotWanted => "not-wanted",
+            Self::Busy => "busy",
+            Self::Broken => "broken",
+            Self::Unwritten => "unwritten",
         }
     }
 }
@@ -86,27 +99,34 @@ fn cut_lines(
 mod tests {
     use super::*;
 
-    fn pieces(input: &'static [u8], bytes_max: usize, lines: bool) -> Vec<io::Result<Piece>> {
-        let mut receiver = read_pieces(input, bytes_max, lines);
-        std::iter::from_fn(|| receiver.blocking_recv()).collect()
-    }
-
-    fn payloads(input: &'static [u8], bytes_max: usize, lines: bool) -> Vec<Vec<u8>> {
-        pieces(input, bytes_max, lines).into_iter().map(|piece| piece.unwrap().payload).collect()
+    #[test]
+    fn every_part_is_read_as_it_was_written() {
+        let mut parts = vec![
+            Part::Begin(None),
+            Part::Begin(Some(0)),
+            Part::Begin(Some(u64::MAX)),
+            Part::Data(b""),
+            Part::Data(b"\0relay-transfer\0e0"),
+            Part::End(7),
+            Part::Probe,
+            Part::Ready,
+            Part::Received(7),
+        ];
+        parts.extend(Refusal::ALL.map(Part::Refused));
+        for part in parts {
+            assert_eq!(Part::parse(&part.payload()), Some(part));
+        }
+        assert_eq!(Part::Data(b"").payload(), DATA_PREFIX);
     }
 
     #[test]
-    fn input_is_cut_at_the_limit_and_its_last_piece_is_known() {
-        assert_eq!(payloads(b"abcdef", 4, false), [&b"abcd"[..], b"ef"]);
-        assert_eq!(payloads(b"abcd", 4, false), [b"abcd"]);
-        assert_eq!(payloads(b"", 4, false), [b""]);
-        assert!(pieces(b"abcd", 4, false).last().unwrap().as_ref().unwrap().is_last);
-    }
-
-    #[test]
-    fn lines_lose_their_ends_and_must_fit() {
-        assert_eq!(payloads(b"a\r\n\nlong\nb", 4, true), [&b"a"[..], b"", b"long", b"b"]);
-        assert_eq!(payloads(b"", 4, true), Vec::<Vec<u8>>::new());
-        assert!(pieces(b"12345\n", 4, true)[0].is_err());
+    fn other_messages_are_none_and_what_is_not_known_is_called_that() {
+        for payload in [&b""[..], b"hello", TAG, b"\0relay-transfer", b"x\0relay-transfer\0d"] {
+            assert_eq!(Part::parse(payload), None, "{}", payload.escape_ascii());
+        }
+        for rest in ["z", "e", "e-1", "ex", "k18446744073709551616", "nfor-fun", "n"] {
+            let payload = [TAG, rest.as_bytes()].concat();
+            assert_eq!(Part::parse(&payload), Some(Part::Unknown), "{rest}");
+        }
     }
 }

@@ -8,9 +8,11 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpStream, lookup_host},
+    net::TcpStream,
     time::{Instant, timeout_at},
 };
+
+use super::lookup::look_up;
 
 /// A host name or address and a port, as a person writes it: `example.org:8080`, `192.168.1.5:8080`, `[::1]:8080`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +87,9 @@ pub enum DialError {
     /// The name has no address.
     #[error("the name {0} was not found")]
     NotFound(String),
+    /// Nobody who could know the name has answered, or all of them failed.
+    #[error("the name {0} was not found: no name server answered")]
+    NoNameServer(String),
     /// The machine answered that nothing listens on the port.
     #[error("{0} refused the connection")]
     Refused(Target),
@@ -110,12 +115,19 @@ impl DialError {
     pub fn is_final(&self) -> bool {
         matches!(self, Self::NoInterface(_))
     }
+
+    /// Whether it is about a name that only mDNS (RFC 6762) knows, which a static program does not ask.
+    pub fn needs_mdns(&self) -> bool {
+        let (Self::NotFound(host) | Self::NoNameServer(host)) = self else { return false };
+        let host = host.strip_suffix('.').unwrap_or(host);
+        host.rsplit_once('.').is_some_and(|(_, end)| end.eq_ignore_ascii_case("local"))
+    }
 }
 
 /// All addresses of a target, in the system's order of preference.
 ///
 /// # Errors
-/// [`DialError::NotFound`] when the name has no address, [`DialError::TimedOut`] after `timeout`.
+/// [`DialError::NotFound`] when the name has no address, [`DialError::NoNameServer`] when nobody says so within `timeout`.
 pub async fn resolve(target: &Target, timeout: Duration) -> Result<Vec<SocketAddr>, DialError> {
     if let Ok(address) = target.host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, target.port)]);
@@ -123,15 +135,7 @@ pub async fn resolve(target: &Target, timeout: Duration) -> Result<Vec<SocketAdd
     if let Ok(address) = format!("[{}]:{}", target.host, target.port).parse::<SocketAddrV6>() {
         return Ok(vec![address.into()]);
     }
-    let lookup = lookup_host((target.host.as_str(), target.port));
-    match tokio::time::timeout(timeout, lookup).await {
-        Err(_) => Err(DialError::TimedOut(target.clone(), timeout)),
-        Ok(Err(_)) => Err(DialError::NotFound(target.host.clone())),
-        Ok(Ok(found)) => {
-            let found: Vec<_> = found.collect();
-            if found.is_empty() { Err(DialError::NotFound(target.host.clone())) } else { Ok(found) }
-        }
-    }
+    look_up(target, timeout).await
 }
 
 /// Connects to the first address of `target` that answers. The name is resolved anew on every call, since a relay at home
@@ -216,5 +220,17 @@ mod tests {
             "this machine has no local port left for a connection to example.org:80"
         );
         assert!(failure("[2001:db8::1]:80").starts_with("cannot connect to example.org:80"));
+    }
+
+    #[test]
+    fn names_in_local_are_those_of_mdns() {
+        for host in ["pi.local", "PI.Local", "pi.local.", "a.b.local"] {
+            assert!(DialError::NotFound(host.to_owned()).needs_mdns(), "{host}");
+            assert!(DialError::NoNameServer(host.to_owned()).needs_mdns(), "{host}");
+        }
+        for host in ["local", "pi.local.net", "pilocal", ""] {
+            assert!(!DialError::NotFound(host.to_owned()).needs_mdns(), "{host}");
+        }
+        assert!(!DialError::Refused(Target::new("pi.local", 1)).needs_mdns());
     }
 }

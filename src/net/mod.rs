@@ -9,6 +9,7 @@ mod join;
 mod left;
 mod limits;
 mod listen;
+mod lookup;
 mod options;
 mod reconnect;
 mod shutdown;

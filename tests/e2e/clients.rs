@@ -20,7 +20,7 @@ pub fn receiver(server: &Relay, name: &str, options: &[&str]) -> Process {
     process
 }
 
-fn send(server: &Relay, arguments: &[&str]) -> assert_cmd::Command {
+pub fn send(server: &Relay, arguments: &[&str]) -> assert_cmd::Command {
     let address = server.address().to_string();
     relay(["send", "--relay", &address].iter().chain(arguments))
 }
@@ -89,13 +89,13 @@ fn wait_gives_the_receiver_time_to_come() {
 }
 
 #[test]
-fn larger_data_is_a_transfer_that_arrives_whole_under_its_name() {
+fn a_transfer_arrives_whole_under_its_name() {
     let server = Relay::start();
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
     fs::write(&from, pattern(5_000_000)).unwrap();
     let mut receiver = receiver(&server, "to", &["--transfer", "--output", to.to_str().unwrap()]);
-    send(&server, &["to", from.to_str().unwrap(), "--chunk", "64KiB"]).assert().success();
+    send(&server, &["to", from.to_str().unwrap(), "--transfer", "--chunk", "64KiB"]).assert().success();
     receiver.expect_exit(0);
     assert!(fs::read(&to).unwrap() == pattern(5_000_000));
     assert_eq!(receiver.stdout(), "");
@@ -158,30 +158,21 @@ fn the_example_of_the_readme_does_what_it_says() {
 }
 
 #[test]
-fn chunk_cuts_and_the_limit_of_the_relay_is_kept() {
-    let server = Relay::with(&["--max-message", "4B"]);
-    // Five messages of four bytes or less and the empty one.
-    let mut to = receiver(&server, "to", &["--count", "6", "--lines"]);
-    send(&server, &["to"]).write_stdin("abcdefgh").assert().success();
-    send(&server, &["to", "--chunk", "2B"]).write_stdin("ijkl").assert().success();
-    to.expect_exit(0);
-    assert_eq!(to.stdout(), "abcd\nefgh\n\nij\nkl\n\n");
-}
-
-#[test]
 fn a_cut_off_transfer_fails_and_leaves_no_file() {
     let mut server = Relay::start();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     let mut to = receiver(&server, "to", &["--transfer", "--output", path.to_str().unwrap()]);
-    let mut from = server.client("from");
-    from.send_to("to", pattern(1000));
-    from.sync(b"from");
+    let address = server.address().to_string();
+    let mut from =
+        Process::spawn(command(["send", "--relay", &address, "to", "--transfer", "--chunk", "1000B"]));
+    from.write(pattern(1000));
     let part_is_there =
         || fs::read_dir(folder.path()).unwrap().flatten().any(|file| file.metadata().unwrap().len() == 1000);
     eventually("the first part is on the disk", part_is_there);
     server.process.kill();
     to.expect_exit(1);
+    from.expect_exit(1);
     assert!(!path.exists());
     // wine removes a file when it sees that nobody has it open any more, a moment after the program has ended.
     eventually("nothing is left", || fs::read_dir(folder.path()).unwrap().count() == 0);
@@ -307,7 +298,32 @@ fn the_relay_is_named_by_the_environment_too() {
         .assert()
         .success();
     to.expect_exit(0);
-    relay(["send", "to"]).assert().code(2).stderr(predicate::str::contains("--relay"));
+    relay(["send", "to"])
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("--relay").and(predicate::str::contains("RELAY_ADDR=HOST:PORT")));
+}
+
+#[test]
+fn an_address_from_the_environment_is_said_to_be_from_there() {
+    let free = nobody().to_string();
+    for command in [&["send", "to"][..], &["recv", "--as", "to", "--retry-for", "0s"]] {
+        let from_there = predicate::str::contains("the address is from RELAY_ADDR");
+        let sentence = from_there.and(predicate::function(one_sentence));
+        relay(command).env("RELAY_ADDR", &free).write_stdin("").assert().code(1).stderr(sentence);
+        // The command line counts more.
+        relay(command.iter().chain(&["--relay", &free]))
+            .env("RELAY_ADDR", &free)
+            .write_stdin("")
+            .assert()
+            .code(1)
+            .stderr(predicate::str::contains("RELAY_ADDR").not());
+    }
+    relay(["send", "to"])
+        .env("RELAY_ADDR", "nonsense")
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("the relay's address is from RELAY_ADDR"));
 }
 
 #[test]

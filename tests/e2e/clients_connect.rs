@@ -98,7 +98,7 @@ fn the_interactive_client_says_why_it_cannot_go_on() {
     let mut second = Process::spawn(command(["connect", "127.0.0.1", &server.port(), "taken"]));
     // Its input stays open: it does not wait for a command to say so.
     second.expect_exit(1);
-    assert!(second.stderr().contains("most likely the name taken is taken"), "{}", second.stderr());
+    assert!(second.stderr().contains("the name taken is taken at"), "{}", second.stderr());
     let mut cut = console(&server, "cut", &[]);
     cut.expect_stdout("Command > ");
     cut.write("send\n|\nx\n");
@@ -121,6 +121,51 @@ fn what_is_piped_in_keeps_its_bytes() {
     from.write(b"qu\xff\nquit\n");
     from.expect_exit(0);
     assert!(from.stdout().contains("There is no command 'qu\\xff'"), "{}", from.stdout());
+}
+
+#[test]
+fn a_relay_that_asks_for_a_token_is_said_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "a token that is long enough").unwrap();
+    let server = Relay::with(&["--token-file", token.to_str().unwrap()]);
+    let mut a = Process::spawn(command(["connect", "127.0.0.1", &server.port(), "a"]));
+    a.expect_exit(1);
+    assert!(a.stderr().contains("asks for a token") && one_sentence(&a.stderr()), "{}", a.stderr());
+}
+
+#[test]
+fn framed_to_a_relay_that_delivers_raw_says_so() {
+    for message in [&b"hi"[..], b"hello|", b"a|12", b"a|b|c", &[b'x'; 300]] {
+        let server = Relay::start();
+        let mut a = console(&server, "a", &["--framed"]);
+        server.client("b").send_to("a", message);
+        a.expect_exit(1);
+        let said = a.stderr();
+        assert!(said.contains(", which is no frame; if it runs with --delivery raw"), "{said}");
+        assert!(
+            said.contains(&format!(" sent b'{}", message[..2].escape_ascii())) && one_sentence(&said),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_frame_may_arrive_in_parts() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let mut a = Process::spawn(command(["connect", "127.0.0.1", &port, "a", "--framed"]));
+    let mut relay = crate::harness::Socket(listener.accept().unwrap().0);
+    relay.expect("a|");
+    a.write("recv\n");
+    for part in ["b", "|", "5", "|he", "llo"] {
+        // There is no event to wait for: nothing is to happen.
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        relay.send(part);
+    }
+    a.expect_stdout("b: b'hello'");
+    a.write("quit\n");
+    a.expect_exit(0);
 }
 
 /// A case of the Python script, which plays the person at a terminal of the program.
@@ -160,7 +205,7 @@ fn a_terminal_has_line_editing_history_and_a_progress_bar() {
     editing.expect_exit(0);
     // Typed with mistakes, which were corrected by backspace and arrows; then repeated from the history.
     b.expect("hello worldhello world");
-    let receiver = receiver(&server, "sink", &[]);
+    let receiver = receiver(&server, "sink", &["--transfer"]);
     let mut progress = on_terminal("progress", &server);
     progress.expect_exit(0);
     drop(receiver);

@@ -18,10 +18,12 @@ fn a_recipient_may_pause_for_longer_than_a_pong_takes() {
     let server = Relay::with(&["--write-timeout=60s", "--user-timeout=0s"]);
     let mut to = server.client("to");
     // More than the recipient, the relay and the systems between them hold, and little enough that the sender is through with its writing.
-    let data = pattern(7_000_000);
+    let data = vec![b'x'; 7_000_000];
     let address = server.address().to_string();
-    let mut sender = Process::spawn(command(["send", "--relay", &address, "to", "--chunk", "64KiB"]));
-    sender.write(&data);
+    let mut sender = Process::spawn(command(["send", "--relay", &address, "to", "--lines"]));
+    for line in data.chunks(64 << 10) {
+        sender.write([line, b"\n"].concat());
+    }
     sender.close_stdin();
     // There is no event to wait for: nothing is to happen.
     thread::sleep(LONGER_THAN_A_PONG);

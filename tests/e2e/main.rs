@@ -10,7 +10,11 @@ mod bounds;
 mod clients;
 mod clients_connect;
 mod clients_held;
+mod clients_output;
 mod clients_python;
+#[cfg(unix)]
+mod clients_terminal;
+mod clients_transfer;
 mod config_file;
 #[cfg(target_os = "linux")]
 mod dead_peer;
@@ -30,6 +34,8 @@ mod lab_servers;
 mod lab_terminal;
 mod limits;
 mod log_stalled;
+#[cfg(target_os = "linux")]
+mod lookup;
 mod operations;
 mod options;
 mod overload;
@@ -37,10 +43,12 @@ mod owner;
 #[cfg(unix)]
 mod pauses;
 mod reconnecting;
+mod results;
 mod stopping;
 #[cfg(target_os = "linux")]
 mod system;
 mod test_client_python;
+mod text_files;
 mod tunnel;
 #[cfg(target_os = "linux")]
 mod tunnel_crowd;

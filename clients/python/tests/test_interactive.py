@@ -102,6 +102,13 @@ class Commands(unittest.TestCase):
         expected = (b"b: b'hello'", b"\\x1b[2J\\xff\\n: b''", b"gr\\xf6\\xdfe: b'x'")
         self.assertEqual(shown, (0, COMMAND + b"".join(line + b"\n" for line in expected) + COMMAND + b"\n", ""))
 
+    def test_framed_tells_that_a_relay_sends_no_frames(self):
+        for sent in (b"hello", b"a|12", b"a|b|c", b"x" * 300):
+            relay = lambda c, sent=sent: (c.expect(b"me|"), c.send(sent), c.expect_end())
+            code, _, said = talk(b"recv\n", relay, "--framed")
+            self.assertEqual(code, 1)
+            self.assertIn("--delivery raw", said)
+
     def test_version_2_tells_what_nobody_received(self):
         def relay(connection):
             connection.expect(frame(b"nobody", b"hi") + b'|10|{"ping":1}')

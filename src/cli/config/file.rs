@@ -13,7 +13,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use crate::cli::Failure;
+use crate::cli::{Failure, text::without_mark};
 
 /// A value and where it stands.
 pub(in crate::cli) type Value<'a> = Spanned<DeValue<'a>>;
@@ -60,8 +60,13 @@ impl TomlFile {
     /// A sentence.
     pub(in crate::cli) fn open(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
-        let text = fs::read_to_string(path)
+        let bytes = fs::read(path)
             .map_err(|error| Failure::new(format!("cannot read {shown}: {error}; check the path.")))?;
+        let bytes =
+            without_mark(bytes).map_err(|error| Failure::usage(format!("cannot read {shown}: {error}.")))?;
+        let text = String::from_utf8(bytes).map_err(|_| {
+            Failure::usage(format!("cannot read {shown}: it is not UTF-8; save it as UTF-8."))
+        })?;
         Ok(Self { path: path.to_owned(), text })
     }
 

@@ -38,6 +38,10 @@ const DECLINED: u8 = 11;
 const FILE: u8 = 12;
 const LISTEN: u8 = 13;
 
+/// About a name that only mDNS knows.
+const MDNS_ADVICE: &str = "names in .local need mDNS, which this program does not speak: use the IP address, or add the name to \
+                           the hosts file of this machine.";
+
 /// Of a client.
 pub(super) fn client(error: ClientError) -> Failure {
     let (next, code) = match &error {
@@ -52,12 +56,16 @@ pub(super) fn client(error: ClientError) -> Failure {
 
 fn dial_advice(error: &DialError) -> (&'static str, u8) {
     match error {
+        error if error.needs_mdns() => (MDNS_ADVICE, NOT_FOUND),
         DialError::NotFound(host) if host.contains('%') => (
             "check the name of the interface behind the %, which this machine does not have (on Windows it is a number).",
             NOT_FOUND,
         ),
         DialError::NotFound(_) => {
             ("check the spelling, use the IP address, or check this machine's DNS.", NOT_FOUND)
+        }
+        DialError::NoNameServer(_) => {
+            ("check this machine's network and its DNS, or use the IP address.", NOT_FOUND)
         }
         DialError::Refused(_) => (
             "nothing listens on that port there: start the server, and check the port and the address it listens on.",

@@ -21,6 +21,7 @@ use self::settings::Settings;
 use super::{
     Failure,
     log::{LogArgs, LogFormat},
+    result,
     runtime::{self, aside},
     values::{Span, listen_address, port_range},
 };
@@ -178,9 +179,7 @@ impl Serve {
         let config = serve.settled()?;
         let policy = settings.policy()?;
         if serve.check {
-            // Whoever closed standard output does not want to know.
-            let _ = stdout().write_all(settings.show(&policy).as_bytes());
-            return Ok(());
+            return result::print(settings.show(&policy).as_bytes());
         }
         serve.log.install();
         Settings::warn_of_short_tokens(&policy);

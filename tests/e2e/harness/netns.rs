@@ -101,6 +101,11 @@ impl Machines {
         within(&self.far, move || Socket::connect(address))
     }
 
+    /// A socket of the near machine.
+    pub fn within_near<T: Send + 'static>(&self, make: impl FnOnce() -> T + Send + 'static) -> T {
+        within(&self.near, make)
+    }
+
     /// The cable is whole again.
     pub fn mend_the_cable(&self) {
         ip(&format!("-n {} link set cable up", self.far));

@@ -95,7 +95,7 @@ def progress(program, host, port):
     with open(source, "wb") as file:
         file.truncate(64 << 20)
     try:
-        shown, code = Terminal(*program, "send", "--relay", relay, "sink", source).end()
+        shown, code = Terminal(*program, "send", "--relay", relay, "--transfer", "sink", source).end()
         assert code == 0, (code, shown)
         assert b"%" in shown and b"MiB" in shown, shown
     finally:

@@ -71,6 +71,12 @@ impl Decoder {
         self.buffer
     }
 
+    /// What was fed and may still become a header, when that is all there is.
+    pub fn unfinished_header(&self) -> Option<&[u8]> {
+        let rest = &self.buffer[self.start..];
+        (!rest.is_empty() && parse_header(rest) == Ok(None)).then_some(rest)
+    }
+
     /// Whether an unfinished frame waits for more bytes.
     pub fn is_inside_frame(&self) -> bool {
         self.start < self.buffer.len()
@@ -116,6 +122,21 @@ mod tests {
             cuts.sort_unstable();
             prop_assert_eq!(decode_in_pieces(&bytes, &cuts), frames);
         }
+    }
+
+    #[test]
+    fn a_header_is_unfinished_until_its_last_byte() {
+        let mut decoder = Decoder::new(10);
+        assert_eq!(decoder.unfinished_header(), None);
+        decoder.feed(b"a|1");
+        assert_eq!(decoder.unfinished_header(), Some(&b"a|1"[..]));
+        decoder.feed(b"|");
+        assert_eq!(decoder.unfinished_header(), None);
+        decoder.feed(b"xb");
+        assert!(decoder.next_frame().unwrap().is_some());
+        assert_eq!(decoder.unfinished_header(), Some(&b"b"[..]));
+        decoder.feed(b"|x");
+        assert_eq!(decoder.unfinished_header(), None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `relay recv`: what arrives for a name to standard output.
 
+mod transfer;
+
 use std::{
     io::{self, ErrorKind},
     path::{Path, PathBuf},
@@ -7,22 +9,22 @@ use std::{
 };
 
 use clap::Args;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use self::transfer::{Incoming, Step};
 use super::{
     Failure,
     failure::tell,
     output::Output,
-    progress::Progress,
     relay_args::{RelayArgs, sentence},
     runtime,
     secrets::CredentialArgs,
     values::Span,
 };
 use crate::{
-    client::{Claim, Event, Link, LinkError},
+    client::{Claim, Event, Link, LinkError, Part, Refusal},
     net::{Reconnect, stop_signal},
-    wire::{ErrorCode, Frame, Name, TextName},
+    wire::{ErrorCode, Escaped, Frame, FromRelay, Name, TextName},
 };
 
 /// The first and the longest pause before connecting again.
@@ -36,8 +38,8 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Receive what is sent to a name
 ///
-/// The payload of each message goes to standard output as it came. If the connection is lost, connects again by itself.
-/// Ends with 0 after --count messages, after a whole --transfer, or on Ctrl-C; with 1 when --timeout passes first.
+/// The payload of each message goes to standard output as it came; on a terminal, what could steer it is shown escaped. If the
+/// connection is lost, connects again by itself. Ends with 0 after --count messages, after a whole --transfer, or on Ctrl-C.
 #[derive(Debug, Args)]
 pub(crate) struct Recv {
     #[command(flatten)]
@@ -54,7 +56,7 @@ pub(crate) struct Recv {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "transfer")]
     count: Option<u64>,
 
-    /// End when nothing has arrived for so long
+    /// End when nothing has arrived for so long: with 1 if something is still missing, otherwise with 0
     #[arg(long, value_name = "TIME")]
     timeout: Option<Span>,
 
@@ -70,11 +72,15 @@ pub(crate) struct Recv {
     #[arg(long, conflicts_with = "transfer")]
     json: bool,
 
-    /// Receive one transfer: everything one sender sends, up to its empty message
+    /// Receive one transfer, sent with `relay send --transfer`, or what one sender sends as a single message
     #[arg(long)]
     transfer: bool,
 
-    /// Write to this file, which appears when everything has arrived
+    /// Show a terminal the bytes as they came, even those that steer it
+    #[arg(long)]
+    raw: bool,
+
+    /// Write to this file, which appears when everything has arrived; a device or a pipe is written as it is
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -82,6 +88,12 @@ pub(crate) struct Recv {
     #[arg(long, value_name = "TIME")]
     retry_for: Option<Span>,
 }
+
+/// Between two answers to senders of transfers that nobody waits for: many would be a burden for all.
+const REFUSAL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long the last word of this program may take to its way.
+const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why receiving stopped.
 enum Stop {
@@ -93,11 +105,11 @@ enum Stop {
 /// What has been received so far, across connections.
 struct Received {
     messages: u64,
-    bytes: u64,
-    /// The sender of the transfer that has begun.
-    sender: Option<Vec<u8>>,
+    /// The one transfer.
+    incoming: Incoming,
+    /// When a transfer that nobody waits for was refused, if ever.
+    refused: Option<Instant>,
     output: Output,
-    progress: Option<Progress>,
 }
 
 impl Recv {
@@ -106,12 +118,11 @@ impl Recv {
             let stop = stop_signal().map_err(|e| Failure::new(format!("cannot wait for signals: {e}.")))?;
             let path = self.output.as_deref().unwrap_or(Path::new("-"));
             let output = match &self.output {
-                Some(path) => Output::file(path),
-                None => Output::standard(),
+                Some(path) => Output::file(path, self.raw),
+                None => Output::standard(self.raw),
             };
             let output = output.map_err(|error| cannot_write(path, &error))?;
-            let progress = self.transfer.then(|| Progress::new(None));
-            let mut received = Received { messages: 0, bytes: 0, sender: None, output, progress };
+            let mut received = Received { messages: 0, incoming: Incoming::default(), refused: None, output };
             let mut stop = std::pin::pin!(stop);
             let mut is_stopped = false;
             let result = tokio::select! {
@@ -126,19 +137,20 @@ impl Recv {
                     }
                 },
             };
-            drop(received.progress.take());
+            received.incoming.hide_progress();
             if result.is_err() && self.output.is_some() {
                 return result;
             }
             let written = tokio::select! {
                 written = received.output.finish() => written,
-                _ = &mut stop, if !is_stopped => return Err(not_all_written()),
-                () = sleep(STOP_WAIT), if is_stopped => return Err(not_all_written()),
+                _ = &mut stop, if !is_stopped => return Err(not_all_written(path)),
+                () = sleep(STOP_WAIT), if is_stopped => return Err(not_all_written(path)),
             };
             match written {
                 // Whoever read our output has enough.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => result,
-                Err(error) => Err(cannot_write(path, &error)),
+                // What ended it is told, not what came of that.
+                Err(error) => result.and(Err(cannot_write(path, &error))),
                 Ok(()) => result,
             }
         })
@@ -171,7 +183,7 @@ impl Recv {
                 }
                 Err(error) => error,
             };
-            if self.transfer && received.sender.is_some() {
+            if received.incoming.has_begun() {
                 let cause = sentence(&lost, relay, &self.name);
                 return Err(Failure::new(format!("the transfer was cut off: {cause}")));
             }
@@ -223,45 +235,55 @@ impl Recv {
                 // What could not arrive meanwhile is not missing.
                 *quiet = self.quiet_deadline();
             }
+            let wake = received.incoming.wake().map_or(*quiet, |wake| wake.min(*quiet));
             let event = tokio::select! {
-                error = received.output.failed() => match error.kind() {
-                    // Whoever read our output has enough.
-                    ErrorKind::BrokenPipe => return Ok(Stop::Done),
-                    _ => return Err(cannot_write(self.output.as_deref().unwrap_or(Path::new("-")), &error)),
-                },
-                event = timeout_at(*quiet, link.next()) => event,
+                error = received.output.failed() => return self.not_written(link, received, &error).await,
+                event = timeout_at(wake, link.next()) => event,
             };
             let event = match event {
-                Err(_) => return Ok(Stop::Timeout),
+                Err(_) if Instant::now() >= *quiet => return Ok(Stop::Timeout),
+                Err(_) => match received.incoming.look(&mut link).await {
+                    Ok(()) => continue,
+                    Err(error) => return error.into(),
+                },
                 Ok(Err(error)) => return Ok(Stop::Lost(error)),
                 Ok(Ok(event)) => event,
             };
-            let frame = match event {
+            let frame = match &event {
                 Event::Message(frame) => frame,
+                Event::Control(FromRelay::Undeliverable(_)) => {
+                    match received.incoming.sender_left(&event)? {
+                        Step::More => continue,
+                        Step::All => return self.finish_transfer(link, received).await,
+                    }
+                }
                 Event::Control(_) | Event::Bytes(_) => continue,
             };
             if self.from.as_ref().is_some_and(|from| from.as_bytes() != frame.sender) {
                 continue;
             }
-            *quiet = self.quiet_deadline();
-            if self.take(&frame, received) {
-                return Ok(Stop::Done);
+            if self.transfer {
+                *quiet = self.quiet_deadline();
+                match received.incoming.take(frame, &mut link, &received.output).await {
+                    Ok(Step::More) => {}
+                    Ok(Step::All) => return self.finish_transfer(link, received).await,
+                    Err(error) => return error.into(),
+                }
+            } else if let Some(part) = Part::parse(&frame.payload) {
+                if part.is_from_sender() {
+                    self.refuse(&mut link, frame, received).await?;
+                }
+            } else {
+                *quiet = self.quiet_deadline();
+                if self.take(frame, received) {
+                    return Ok(Stop::Done);
+                }
             }
         }
     }
 
     /// Takes one message; true when it was the last.
     fn take(&self, frame: &Frame, received: &mut Received) -> bool {
-        if self.transfer {
-            let sender = received.sender.get_or_insert_with(|| frame.sender.clone());
-            if *sender != frame.sender {
-                // Another transfer at the same time; this call receives one.
-                return false;
-            }
-            if frame.payload.is_empty() {
-                return true;
-            }
-        }
         let end: &[u8] = if self.lines || self.json { b"\n" } else { b"" };
         if self.json {
             received.output.write(&[&as_json(frame), end]);
@@ -269,11 +291,64 @@ impl Recv {
             received.output.write(&[&frame.payload, end]);
         }
         received.messages += 1;
-        received.bytes += frame.payload.len() as u64;
-        if let Some(progress) = &received.progress {
-            progress.set(received.bytes);
-        }
         self.count.is_some_and(|count| received.messages >= count)
+    }
+
+    /// Says that here are no transfers received: to the sender, and to the person. Whoever waits for a certain number of messages does not
+    /// wait for what will not come.
+    async fn refuse(&self, link: &mut Link, frame: &Frame, received: &mut Received) -> Result<(), Failure> {
+        let refusal = Part::Refused(Refusal::NotWanted);
+        let sender = Escaped(&frame.sender);
+        if self.count.is_some() {
+            last_word(link, &frame.sender, refusal).await;
+            return Err(Failure::new(format!("{sender} sends a transfer; receive it with --transfer.")));
+        }
+        if received.refused.is_none_or(|refused| refused.elapsed() >= REFUSAL_INTERVAL) {
+            if received.refused.is_none() {
+                tell(&format!("{sender} wanted to send a transfer; that is received with --transfer."));
+            }
+            received.refused = Some(Instant::now());
+            // If the link is lost, reading tells.
+            let _ = link.send(&frame.sender, &refusal.payload()).await;
+        }
+        Ok(())
+    }
+
+    /// Ends a transfer of which everything has come: tells the sender when all of it is written.
+    async fn finish_transfer(&self, mut link: Link, received: &mut Received) -> Result<Stop, Failure> {
+        received.incoming.write_single(&received.output);
+        let written = tokio::select! {
+            written = received.output.finish() => written,
+            never = link.keep() => match never {},
+        };
+        if let Err(error) = written {
+            return self.not_written(link, received, &error).await;
+        }
+        if let Some((sender, bytes)) = received.incoming.receipt() {
+            last_word(&mut link, &sender, Part::Received(bytes)).await;
+            link.leave(LAST_WORD_TIMEOUT).await;
+        }
+        Ok(Stop::Done)
+    }
+
+    /// What came cannot be written.
+    async fn not_written(
+        &self,
+        mut link: Link,
+        received: &mut Received,
+        error: &io::Error,
+    ) -> Result<Stop, Failure> {
+        if let Some(sender) = received.incoming.sender() {
+            last_word(&mut link, sender, Part::Refused(Refusal::Unwritten)).await;
+        }
+        match error.kind() {
+            ErrorKind::BrokenPipe if self.transfer => {
+                Err(Failure::new("whoever reads standard output left before the transfer was complete."))
+            }
+            // Whoever read our output has enough.
+            ErrorKind::BrokenPipe => Ok(Stop::Done),
+            _ => Err(cannot_write(self.output.as_deref().unwrap_or(Path::new("-")), error)),
+        }
     }
 
     fn timed_out(&self, received: &Received) -> Result<(), Failure> {
@@ -294,6 +369,20 @@ impl Recv {
     }
 }
 
+/// Says something, and waits a moment for it to be on its way: this program is about to end. It need not arrive.
+async fn last_word(link: &mut Link, to: &[u8], word: Part<'_>) {
+    let said = async {
+        link.send(to, &word.payload()).await?;
+        let wanted = link.ping().await?;
+        loop {
+            if link.next().await? == Event::Control(FromRelay::Pong(wanted)) {
+                return Ok::<_, LinkError>(());
+            }
+        }
+    };
+    let _ = timeout(LAST_WORD_TIMEOUT, said).await;
+}
+
 fn as_json(frame: &Frame) -> Vec<u8> {
     let mut object = serde_json::Map::new();
     let mut insert = |bytes: &[u8], text_key: &str, hex_key: &str| match std::str::from_utf8(bytes) {
@@ -309,11 +398,15 @@ fn as_json(frame: &Frame) -> Vec<u8> {
     serde_json::Value::Object(object).to_string().into_bytes()
 }
 
-fn not_all_written() -> Failure {
-    Failure::new("stopped before all that came was written: standard output is not being read.")
+fn not_all_written(path: &Path) -> Failure {
+    Failure::new(format!("stopped before all that came was written: {} is not being read.", shown(path)))
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
-    let name = if path == Path::new("-") { "standard output".to_owned() } else { path.display().to_string() };
+    let name = shown(path);
     Failure::new(format!("cannot write to {name}: {error}; check its folder and the space on the disk."))
+}
+
+fn shown(path: &Path) -> String {
+    if path == Path::new("-") { "standard output".to_owned() } else { path.display().to_string() }
 }

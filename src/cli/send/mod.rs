@@ -1,5 +1,7 @@
 //! `relay send`: data from a file or standard input to a name.
 
+mod transfer;
+
 use std::{
     fs::File,
     hash::{BuildHasher, RandomState},
@@ -11,6 +13,7 @@ use bytesize::ByteSize;
 use clap::Args;
 use tokio::time::{Duration, Instant, sleep};
 
+use self::transfer::Transfer;
 use super::{
     Failure,
     progress::Progress,
@@ -20,8 +23,8 @@ use super::{
     values::Span,
 };
 use crate::{
-    client::{Claim, Event, Link, LinkError, Outgoing, read_pieces},
-    wire::{FromRelay, Name, TextName},
+    client::{Claim, Cut, DATA_PREFIX, Event, Link, LinkError, Outgoing, Part, Piece, Refusal, read_pieces},
+    wire::{Frame, FromRelay, Name, TextName},
 };
 
 /// Between two attempts to reach a name that nobody has yet.
@@ -30,14 +33,14 @@ const WAIT_STEP: Duration = Duration::from_millis(200);
 /// How long to wait at the end for the relay to give the name back.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// From this size on a person may want to watch.
-const PROGRESS_BYTES: u64 = 4 << 20;
+/// What the messages of a transfer say beside the data takes no more.
+const TRANSFER_MESSAGE_MIN: u64 = 64;
 
 /// Send a file or standard input to a name
 ///
-/// What fits into one message of the relay is sent as one. Anything larger goes as several messages and ends with an empty one. With
-/// --transfer that end mark always comes: `relay recv --transfer` waits for it. Ends when the relay has passed everything on, and fails
-/// when nobody has the name.
+/// It is one message, or with --lines one for each line; what the relay does not take as one is refused before anything is sent. With
+/// --transfer it may be of any size, and `relay recv --transfer` has to be there. Ends when the relay has passed everything on, a transfer
+/// when the receiver has written everything, and fails when nobody has the name.
 #[derive(Debug, Args)]
 pub(crate) struct Send {
     /// The name to send to
@@ -60,12 +63,12 @@ pub(crate) struct Send {
     #[arg(long)]
     lines: bool,
 
-    /// End with an empty message whatever the size, for `relay recv --transfer`
+    /// Send data of any size to `relay recv --transfer`, and wait until it has everything
     #[arg(long, conflicts_with = "lines")]
     transfer: bool,
 
-    /// Size of the messages that larger data is cut into [default: the largest the relay takes]
-    #[arg(long, value_name = "SIZE", conflicts_with = "lines")]
+    /// Size of the messages that a transfer is cut into [default: the largest the relay takes]
+    #[arg(long, value_name = "SIZE", requires = "transfer")]
     chunk: Option<ByteSize>,
 
     /// If nobody has the name yet, try again for so long
@@ -99,39 +102,67 @@ impl Send {
         let fail = |error: &LinkError| sentence(error, &self.relay.relay, &name);
         let registration = self.relay.registration(&name, self.credentials.read()?);
         let mut link = registration.open(&mut Claim::default()).await.map_err(|error| fail(&error))?;
-        let limit = link.max_message();
-        let chunk = self.chunk.map_or(limit, |chunk| chunk.as_u64().min(limit)).max(1);
-        let chunk = usize::try_from(chunk).unwrap_or(usize::MAX);
-        let mut pieces = read_pieces(input, chunk, self.lines);
-        let is_long = size.is_none_or(|size| size >= PROGRESS_BYTES);
-        let progress = is_long.then(|| Progress::new(size));
-        let mut bytes = 0;
-        let mut messages = 0;
-        while let Some(piece) = next_piece(&mut pieces, &mut link, &self, &fail).await? {
-            link.send(self.dest.as_bytes(), &piece.payload).await.map_err(|error| fail(&error))?;
-            bytes += piece.payload.len() as u64;
-            messages += 1;
-            if messages == 1 {
-                // The first tells whether anybody is there; later ones follow without waiting.
-                self.confirm_first(&mut link, &piece.payload, &fail).await?;
-            }
-            if let Some(progress) = &progress {
-                progress.set(bytes);
-            }
-            if piece.is_last {
-                break;
-            }
+        if self.transfer {
+            self.transfer(&mut link, input, size, &fail).await?;
+        } else {
+            self.messages(&mut link, input, &fail).await?;
         }
-        // Of nothing at all, the one message is the end mark.
-        if (messages > 1 || (self.transfer && bytes > 0)) && !self.lines {
-            link.send(self.dest.as_bytes(), b"").await.map_err(|error| fail(&error))?;
-        }
-        let delivered = self.confirm(&mut link, &fail).await?;
         if self.name.is_some() {
             // The next command of a script may want the same name.
             link.leave(LEAVE_TIMEOUT).await;
         }
-        if delivered { Ok(()) } else { Err(self.nobody()) }
+        Ok(())
+    }
+
+    /// Sends one message, or one for each line.
+    async fn messages(
+        &self,
+        link: &mut Link,
+        input: Box<dyn Read + std::marker::Send>,
+        fail: &impl Fn(&LinkError) -> Failure,
+    ) -> Result<(), Failure> {
+        let limit = link.max_message();
+        let cut = if self.lines { Cut::Lines } else { Cut::Whole };
+        let mut pieces = read_pieces(input, usize::try_from(limit).unwrap_or(usize::MAX), cut);
+        let mut is_first = true;
+        while let Some(piece) = next_piece(&mut pieces, link, self, fail).await? {
+            if !self.lines && !piece.is_last {
+                return Err(Failure::new(format!(
+                    "the relay takes messages of up to {limit} bytes, and this is more; send it with --transfer, to `relay recv \
+                     --transfer`."
+                )));
+            }
+            link.send(self.dest.as_bytes(), &piece.payload).await.map_err(|error| fail(&error))?;
+            if std::mem::take(&mut is_first) {
+                // The first tells whether anybody is there; later ones follow without waiting.
+                self.confirm_first(link, &piece.payload, fail).await?;
+            }
+            if piece.is_last {
+                return Ok(());
+            }
+        }
+        if self.confirm(link, fail).await? { Ok(()) } else { Err(self.left()) }
+    }
+
+    async fn transfer(
+        &self,
+        link: &mut Link,
+        input: Box<dyn Read + std::marker::Send>,
+        total: Option<u64>,
+        fail: &impl Fn(&LinkError) -> Failure,
+    ) -> Result<(), Failure> {
+        let limit = link.max_message();
+        if limit < TRANSFER_MESSAGE_MIN {
+            return Err(Failure::new(format!(
+                "the relay takes messages of up to {limit} bytes, too few for a transfer; ask its operator for a larger --max-message."
+            )));
+        }
+        let chunk =
+            self.chunk.map_or(limit, |chunk| chunk.as_u64()).min(limit - DATA_PREFIX.len() as u64).max(1);
+        let chunk = usize::try_from(chunk).unwrap_or(usize::MAX);
+        let pieces = read_pieces(input, chunk, Cut::Pieces { prefix: DATA_PREFIX });
+        let progress = Progress::new(total);
+        Transfer { send: self, link, fail, total, progress: &progress }.run(pieces).await
     }
 
     /// Sends the first message again until somebody has the name, as long as `--wait` says.
@@ -161,12 +192,47 @@ impl Send {
             match link.next().await.map_err(|error| fail(&error))? {
                 Event::Control(FromRelay::Pong(number)) if number == wanted => return Ok(delivered),
                 Event::Control(FromRelay::Undeliverable(_)) => delivered = false,
+                Event::Message(frame) => self.check_refusal(&frame)?,
                 Event::Control(FromRelay::Error(error)) => {
                     return Err(fail(&LinkError::Refused { code: error.code, message: error.message }));
                 }
                 _ => {}
             }
         }
+    }
+
+    /// Nobody is meant to answer a name that was made up for this call, except to say that this is no transfer.
+    fn check_refusal(&self, frame: &Frame) -> Result<(), Failure> {
+        match Part::parse(&frame.payload) {
+            Some(Part::Refused(why)) if frame.sender == self.dest.as_bytes() => Err(self.refused(why)),
+            _ => Ok(()),
+        }
+    }
+
+    fn refused(&self, why: Refusal) -> Failure {
+        let name = &self.dest;
+        Failure::new(match why {
+            Refusal::Busy => format!("{name} receives something else already; try again when it is through."),
+            Refusal::Unwritten => {
+                format!(
+                    "{name} cannot write what it receives; look at its message and send everything again."
+                )
+            }
+            _ if !self.transfer => {
+                format!("{name} receives a transfer; send everything again with --transfer.")
+            }
+            Refusal::NotWanted => format!(
+                "{name} receives single messages; start it with `relay recv --transfer`, or send one message, without --transfer."
+            ),
+            Refusal::Broken => format!("{name} did not get everything; send everything again."),
+        })
+    }
+
+    fn left(&self) -> Failure {
+        Failure::new(format!(
+            "{} left before everything was passed on; start it again and send again.",
+            self.dest
+        ))
     }
 
     fn nobody(&self) -> Failure {
@@ -183,7 +249,7 @@ async fn next_piece(
     link: &mut Link,
     send: &Send,
     fail: &impl Fn(&LinkError) -> Failure,
-) -> Result<Option<crate::client::Piece>, Failure> {
+) -> Result<Option<Piece>, Failure> {
     loop {
         tokio::select! {
             biased;
@@ -192,11 +258,11 @@ async fn next_piece(
                 return piece.transpose().map_err(failed);
             }
             event = link.next() => match event.map_err(|error| fail(&error))? {
-                Event::Control(FromRelay::Undeliverable(_)) => return Err(send.nobody()),
+                Event::Control(FromRelay::Undeliverable(_)) => return Err(send.left()),
                 Event::Control(FromRelay::Error(error)) => {
                     return Err(fail(&LinkError::Refused { code: error.code, message: error.message }));
                 }
-                // Nobody is meant to answer a name that was made up for this call.
+                Event::Message(frame) => send.check_refusal(&frame)?,
                 _ => {}
             }
         }
