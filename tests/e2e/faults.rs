@@ -98,8 +98,8 @@ fn an_empty_name() {
         for (bytes, why) in [
             ("||", "a length without digits"),
             ("|device_b|5|hello", "a length with the byte 0x64"),
-            ("|5|hello", "not the JSON"),
-            ("|0|", "not the JSON"),
+            ("|5|hello", "not a JSON object"),
+            ("|0|", "not a JSON object"),
         ] {
             let mut stranger = relay.connect();
             stranger.send(bytes);
