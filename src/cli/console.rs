@@ -18,7 +18,7 @@ use super::{
     relay_args::sentence,
 };
 use crate::{
-    client::{Arrived, Claim, Credentials, Event, LinkError, Mode, PythonBytes, Registration, Running},
+    client::{Arrived, Claim, Credentials, Event, LinkError, Mode, PythonBytes, Registration, Running, Sent},
     net::Target,
     wire::{ErrorCode, Escaped, FromRelay, Name, TextName},
 };
@@ -35,6 +35,10 @@ const EARLY: Duration = Duration::from_secs(1);
 
 /// How long `send` waits to hear whether somebody has the name, as test_client.py does. A slow recipient may hold the answer back for longer.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
+
+/// What is said of a message that was on its way when the connection was made again.
+const UNKNOWN: &str =
+    "The connection was lost and made again meanwhile; the message may be lost, send it again if it matters.";
 
 /// What a shell gives for a program that Ctrl-C ended.
 const EXIT_INTERRUPTED: u8 = 130;
@@ -152,7 +156,7 @@ impl Console {
             }
         });
         match sent {
-            Some(Ok(Some(ping))) => self.show_notices(ping),
+            Some(Ok(Some(sent))) => self.show_notices(sent),
             Some(Ok(None)) => {}
             Some(Err(_)) => return self.lost(),
             None => {
@@ -163,22 +167,28 @@ impl Console {
     }
 
     /// Shows what the relay says about a message before it answers the ping behind it.
-    fn show_notices(&self, ping: u64) {
+    fn show_notices(&self, sent: Sent) {
         let inbox = Arc::clone(&self.link.inbox);
         // Without an answer in time, what comes later is shown by `recv`.
-        let _ = self.handle.block_on(async {
+        let is_known = self.handle.block_on(async {
             tokio::select! {
-                answered = timeout(ANSWER_WAIT, inbox.pong(ping)) => answered.is_ok(),
-                () = self.interrupt.raised.notified() => false,
+                answered = timeout(ANSWER_WAIT, inbox.answered(sent)) => answered.unwrap_or(true),
+                () = self.interrupt.raised.notified() => true,
             }
         });
+        if !is_known {
+            self.say(UNKNOWN);
+        }
         inbox.take_notices().iter().for_each(|notice| self.show(notice));
     }
 
     /// The link cannot be used any more: waits for what it has to say about that.
     fn lost(&mut self) -> Result<(), Failure> {
         let inbox = Arc::clone(&self.link.inbox);
-        let _ = self.handle.block_on(async { timeout(ANSWER_WAIT, inbox.ended()).await });
+        let ended = self.handle.block_on(async { timeout(ANSWER_WAIT, inbox.ended()).await });
+        if ended.is_err() {
+            self.say(UNKNOWN);
+        }
         self.check_end()
     }
 

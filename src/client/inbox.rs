@@ -30,8 +30,17 @@ struct State {
     events: VecDeque<Event>,
     bytes: usize,
     ended: Option<LinkError>,
-    /// The highest pong.
+    /// The highest pong of the link.
     pongs: u64,
+    /// Which link it is: the first, or one that was made again.
+    link: u64,
+}
+
+/// A message that was sent in a session, and the ping behind it.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    ping: u64,
+    link: u64,
 }
 
 /// What was in the inbox.
@@ -55,8 +64,8 @@ pub struct Running {
 struct Order {
     dest: Vec<u8>,
     payload: Vec<u8>,
-    /// Gets the number of the ping behind the message; version 1 has none.
-    done: oneshot::Sender<Option<u64>>,
+    /// Gets the ping behind the message; version 1 has none.
+    done: oneshot::Sender<Option<Sent>>,
 }
 
 impl Running {
@@ -76,7 +85,10 @@ impl Running {
                             continue;
                         }
                         let ping = match link.mode() {
-                            Mode::Session => link.ping().await.ok(),
+                            Mode::Session => {
+                                let number = kept.lock().link;
+                                link.ping().await.ok().map(|ping| Sent { ping, link: number })
+                            }
                             _ => None,
                         };
                         let _ = order.done.send(ping);
@@ -98,11 +110,11 @@ impl Running {
         Self { inbox, outgoing }
     }
 
-    /// Sends a message, and in a session a ping, whose number it gives. `Err` when the link has ended.
+    /// Sends a message, and in a session a ping, whose answer can be waited for.
     ///
     /// # Errors
-    /// The link has ended; the inbox says why.
-    pub async fn send(&self, dest: &[u8], payload: &[u8]) -> Result<Option<u64>, LinkError> {
+    /// The link has ended; the inbox says why, unless the link was made again.
+    pub async fn send(&self, dest: &[u8], payload: &[u8]) -> Result<Option<Sent>, LinkError> {
         let (done, sent) = oneshot::channel();
         let order = Order { dest: dest.to_vec(), payload: payload.to_vec(), done };
         self.outgoing.send(order).await.map_err(|_| LinkError::Ended)?;
@@ -154,12 +166,13 @@ impl Inbox {
         if self.lock().ended.is_some() { self.take_now() } else { None }
     }
 
-    /// Waits for a pong with this number or a later one, or the link's end.
-    pub async fn pong(&self, number: u64) {
+    /// Waits until everything up to the message was routed, or the link's end; false if the link was made again meanwhile, so that nothing
+    /// is known of the message.
+    pub async fn answered(&self, sent: Sent) -> bool {
         loop {
             let changed = self.changed.notified();
-            if self.lock().has_answer(number) {
-                return;
+            if let Some(is_known) = self.lock().is_answered(sent) {
+                return is_known;
             }
             changed.await;
         }
@@ -208,7 +221,11 @@ impl Inbox {
 
     /// The link is another one, which counts its pings anew.
     fn renew(&self) {
-        self.lock().pongs = 0;
+        let mut state = self.lock();
+        state.pongs = 0;
+        state.link += 1;
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     fn end(&self, error: LinkError) {
@@ -222,8 +239,11 @@ impl Inbox {
 }
 
 impl State {
-    /// Whether the pong with this number has come, or none will.
-    fn has_answer(&self, number: u64) -> bool {
-        self.pongs >= number || self.ended.is_some()
+    /// Whether the pong behind the message has come, or none will; false when nobody will ever know.
+    fn is_answered(&self, sent: Sent) -> Option<bool> {
+        if sent.link != self.link {
+            return Some(false);
+        }
+        (self.pongs >= sent.ping || self.ended.is_some()).then_some(true)
     }
 }

@@ -15,7 +15,7 @@ pub use bytes::PythonBytes;
 pub use claim::Claim;
 pub use error::LinkError;
 pub use greet::{Credentials, greet};
-pub use inbox::{Arrived, Inbox, Running};
+pub use inbox::{Arrived, Inbox, Running, Sent};
 pub use link::{Event, Link, Mode};
 pub use pieces::{Cut, Outgoing, Piece, read_pieces};
 pub use registration::Registration;

@@ -224,6 +224,24 @@ fn a_pause_of_the_relay_costs_no_service_and_no_name() {
 }
 
 #[test]
+fn the_interactive_client_outlives_a_pause_of_the_relay() {
+    if let Some(why) = without_pauses() {
+        return not_run(why);
+    }
+    // Its pings come three times in that, and it waits 10 s for a pong.
+    let relay = Relay::with(&["--idle-timeout", &option(scaled(900))]);
+    let mut connect = Process::spawn(command(["connect", "127.0.0.1", &relay.port(), "mine", "--v2"]));
+    relay.logged(&["joined", "name=mine"]);
+    pause(&relay.process);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    go_on(&relay.process);
+    let mut sender = relay.client("sender");
+    sender.send_to("mine", "hello");
+    connect.write("recv\n");
+    connect.expect_stdout("sender: b'hello'");
+}
+
+#[test]
 fn a_pause_of_the_exposer_costs_no_service() {
     if let Some(why) = without_pauses() {
         return not_run(why);

@@ -77,3 +77,35 @@ fn a_client_that_is_replaced_time_and_again_gives_up() {
     assert!(recv.stderr().contains("another program of the same owner"), "{}", recv.stderr());
     assert_eq!(attempts.try_iter().count(), 6);
 }
+
+#[test]
+fn a_message_of_which_nothing_is_known_is_not_passed_over_in_silence() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let mut connect = Process::spawn(command(["connect", "127.0.0.1", &port, "mine", "--v2"]));
+    let session = || {
+        let mut socket = Socket(listener.accept().unwrap().0);
+        socket.0.set_read_timeout(Some(*DEADLINE)).unwrap();
+        assert_eq!(socket.control()["register"], "mine");
+        socket.send(frame(b"", br#"{"hello":2,"registered":"mine","max_message":1000,"idle_ms":30000}"#));
+        socket
+    };
+    let mut first = session();
+    connect.expect_stdout("Command > ");
+    connect.write("send\nbob\nhello\n");
+    first.expect("bob|5|hello|10|{\"ping\":1}");
+    first.send(frame(
+        b"",
+        br#"{"error":{"code":"replaced","message":"its owner has registered the name anew"}}"#,
+    ));
+    drop(first);
+    let mut second = session();
+    connect.expect_stdout("the message may be lost");
+    // The new connection is as good as the first.
+    connect.write("send\nbob\nagain\n");
+    second.expect("bob|5|again|10|{\"ping\":1}");
+    second.send("|10|{\"pong\":1}");
+    second.send(frame(b"bob", b"thanks"));
+    connect.write("recv\n");
+    connect.expect_stdout("bob: b'thanks'");
+}

@@ -214,14 +214,14 @@ fn of_an_unfinished_message_a_raw_recipient_keeps_what_came() {
     // Small enough to be collected first, and large enough to be streamed.
     for announced in [100, 10_000_000] {
         let from = {
-            let mut from = relay.client("from");
+            let mut from = relay.client(format!("from{announced}"));
             from.send(format!("to|{announced}|first part"));
             from
         };
         drop(from);
         to.expect("first part");
         // The recipient is not held for the sender that is gone.
-        let mut next = relay.client("next");
+        let mut next = relay.client(format!("next{announced}"));
         next.send_to("to", "after");
         to.expect("after");
     }
