@@ -155,7 +155,7 @@ fn install(sh: &Shell, needs: &[Need]) -> Result<()> {
         needs.iter().filter(|need| !need.is_there).filter_map(|need| need.package).collect();
     if !packages.is_empty() {
         let words = packages.iter().copied().collect::<Vec<_>>().join(" ");
-        if in_path("apt-get").is_none() || !is_root() {
+        if in_path("apt-get").is_none() || !is_root(sh) {
             bail!(
                 "this user cannot install packages here; run `sudo apt install {words}`, or what your system has instead"
             );
@@ -174,12 +174,7 @@ fn install(sh: &Shell, needs: &[Need]) -> Result<()> {
     Ok(())
 }
 
-#[cfg(unix)]
-pub(crate) fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-#[cfg(not(unix))]
-pub(crate) fn is_root() -> bool {
-    false
+/// Whether this is the user that may do everything; never on Windows.
+pub(crate) fn is_root(sh: &Shell) -> bool {
+    cmd!(sh, "id -u").quiet().ignore_stderr().read().is_ok_and(|id| id == "0")
 }

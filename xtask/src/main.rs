@@ -58,7 +58,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
-        Command::Bench(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Bench(command) => command.run(),
         Command::Build(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Dist(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Ci(command) => command.run(),

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Result, ensure};
 
 use super::{Bench, clients::fresh_prefix};
-use crate::bench::protocol::Protocol;
+use crate::protocol::Protocol;
 
 const MESSAGE_BYTES: u64 = 2 << 30;
 const BLOCK_BYTES: usize = 1 << 20;

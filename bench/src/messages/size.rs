@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::Result;
 
 use super::Bench;
-use crate::{bench::protocol::Protocol, report::megabytes};
+use crate::{protocol::Protocol, report::megabytes};
 
 pub(super) fn measure(bench: &mut Bench) -> Result<()> {
     let bytes = fs::metadata(&bench.relay)?.len();

@@ -4,7 +4,9 @@ mod crates;
 mod machine;
 mod messages;
 mod process;
+mod project;
 mod protocol;
+mod report;
 mod run;
 mod server;
 mod stats;
@@ -12,12 +14,15 @@ mod table;
 mod tunnel;
 mod venv;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::{Parser, Subcommand};
 
 /// Measure the program side by side with its peers
-#[derive(Debug, Args)]
-pub(crate) struct Bench {
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench", max_term_width = 100)]
+struct Bench {
     #[command(subcommand)]
     what: What,
 }
@@ -29,10 +34,20 @@ enum What {
 }
 
 impl Bench {
-    pub(crate) fn run(self) -> Result<()> {
+    fn run(self) -> Result<()> {
         match self.what {
             What::Messages(bench) => bench.run(),
             What::Tunnel(bench) => bench.run(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match Bench::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
         }
     }
 }

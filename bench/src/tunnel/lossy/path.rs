@@ -5,7 +5,7 @@ use std::{fs, net::Ipv4Addr, time::Duration};
 use anyhow::{Context, Result, ensure};
 
 use super::{forwarder::Forwarder, namespace::Namespace, tun, wire::Cable};
-use crate::bench::tunnel::site::Machine;
+use crate::tunnel::site::Machine;
 
 const VISITOR: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 const RELAY: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);

@@ -9,7 +9,7 @@ use super::{
     service::{Wish, answer, visit},
     through::{Through, Tunneled},
 };
-use crate::bench::stats::percentile;
+use crate::stats::percentile;
 
 const VISITS: usize = 2_000;
 /// The first visits find out how many connections to keep in store.

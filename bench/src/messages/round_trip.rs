@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 
 use super::{Bench, clients::fresh_prefix};
-use crate::bench::{server::Server, stats::percentile, table::Bound};
+use crate::{server::Server, stats::percentile, table::Bound};
 
 const SIZE: usize = 64;
 const EXCHANGES: usize = 20_000;

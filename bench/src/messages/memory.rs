@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 
 use super::{Bench, clients::fresh_prefix};
-use crate::bench::{server::Server, table::Bound};
+use crate::{server::Server, table::Bound};
 
 const CLIENTS: usize = 15_000;
 /// Threads of the one process that connects.

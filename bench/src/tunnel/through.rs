@@ -15,12 +15,10 @@ use super::{
     site::Site,
 };
 use crate::{
-    bench::{
-        crates::Crate,
-        process::Process,
-        server::{free_address, start_relay},
-    },
+    crates::Crate,
+    process::Process,
     project,
+    server::{free_address, start_relay},
 };
 
 const BORE: Crate =

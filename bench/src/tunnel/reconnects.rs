@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::Bench;
-use crate::bench::{process::Process, server::start_relay};
+use crate::{process::Process, server::start_relay};
 
 const RECONNECTS: usize = 10_000;
 /// Until the relay's tables, and its allocator, have the size they will have: what is left of the first thousands is not a leak but

@@ -9,7 +9,7 @@ use super::{
     service::{SMALL_BYTES, Wish, answer, visit},
     through::{Through, Tunneled},
 };
-use crate::bench::stats::percentile;
+use crate::stats::percentile;
 
 const EXCHANGES: usize = 10_000;
 /// The first exchanges warm the sockets up.

@@ -25,7 +25,7 @@ pub(super) struct Run {
 
     /// The relay to measure [default: a release build of this tree]
     #[arg(long, value_name = "FILE")]
-    relay: Option<PathBuf>,
+    program: Option<PathBuf>,
 
     /// Measure the relay alone
     #[arg(long)]
@@ -44,7 +44,7 @@ impl Run {
     pub(super) fn relay(&self) -> Result<PathBuf> {
         ensure!(cfg!(target_os = "linux"), "the benchmark reads /proc and runs on Linux only");
         machine::raise_descriptor_limit();
-        match &self.relay {
+        match &self.program {
             Some(file) => Ok(file.clone()),
             None => machine::build(),
         }

@@ -12,7 +12,7 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space,
 
 /// A network namespace; gone with the last socket, device and process in it.
 #[derive(Debug)]
-pub(in crate::bench::tunnel) struct Namespace(File);
+pub(in crate::tunnel) struct Namespace(File);
 
 impl Namespace {
     /// An empty one.
@@ -32,7 +32,7 @@ impl Namespace {
     ///
     /// # Errors
     /// Those of `act`.
-    pub(in crate::bench::tunnel) fn run<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    pub(in crate::tunnel) fn run<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         on_a_thread(|| {
             move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))
                 .context("cannot enter a network namespace")?;

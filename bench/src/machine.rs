@@ -1,18 +1,24 @@
 //! The machine the figures come from, and the program they are about.
 
-use std::{fs, path::PathBuf};
+use std::{env, fs, path::PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use xshell::cmd;
 
 use crate::project;
 
-/// A release build of this tree.
+/// A release build of this tree, which xtask makes.
 ///
 /// # Errors
 /// It does not build.
 pub(super) fn build() -> Result<PathBuf> {
-    crate::dist::lay_down_host(&project::shell()?)
+    let (Some(program), Some(xtask)) = (env::var_os("RELAY_BENCH_PROGRAM"), env::var_os("RELAY_BENCH_XTASK"))
+    else {
+        bail!("name the program with --program FILE, or run this as `cargo xtask bench`, which builds it");
+    };
+    let sh = project::shell()?;
+    cmd!(sh, "{xtask} dist --host").quiet().run().context("the program does not build")?;
+    Ok(program.into())
 }
 
 /// The command, the machine and the versions, in one paragraph.

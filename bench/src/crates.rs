@@ -27,7 +27,7 @@ impl Crate {
     pub(super) fn install(&self) -> Result<PathBuf> {
         let sh = project::shell()?;
         let Self { name, version, program, .. } = self;
-        let root = project::target_dir().join("bench-tools").join(format!("{name}-{version}"));
+        let root = project::target_dir().join("tools").join("crates").join(format!("{name}-{version}"));
         let file = root.join("bin").join(program);
         if !file.is_file() {
             println!("Building {name} {version} in {}", root.display());

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Result, ensure};
 
 use super::{Bench, clients::fresh_prefix};
-use crate::bench::{protocol::Protocol, stats::percentile};
+use crate::{protocol::Protocol, stats::percentile};
 
 const STUCK: usize = 20;
 /// More than the write timeout of a relay with its defaults.

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Result, ensure};
 
 use super::{Bench, clients::fresh_prefix};
-use crate::bench::{server::Server, table::Bound};
+use crate::{server::Server, table::Bound};
 
 /// What a sender gives to the system at once, and a receiver takes: the clients are not to be the bottleneck.
 const CHUNK_BYTES: usize = 256 << 10;

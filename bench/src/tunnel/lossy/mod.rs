@@ -19,7 +19,7 @@ use super::{
     site::Site,
     through::{Through, Tunneled},
 };
-use crate::bench::stats::median;
+use crate::stats::median;
 
 /// Of all packets in each direction, over both cables.
 const LOSS: f64 = 0.01;
