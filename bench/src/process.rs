@@ -17,7 +17,7 @@ const START_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A running program; killed when dropped.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     name: String,
     output: Arc<Mutex<String>>,
@@ -28,7 +28,7 @@ impl Process {
     ///
     /// # Errors
     /// It does not start.
-    pub(super) fn start(program: &Path, arguments: &[&str]) -> Result<Self> {
+    pub(crate) fn start(program: &Path, arguments: &[&str]) -> Result<Self> {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
@@ -39,8 +39,13 @@ impl Process {
         Ok(Self { child, name, output })
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything it has written.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.output.lock().map(|output| output.clone()).unwrap_or_default()
     }
 
@@ -48,7 +53,7 @@ impl Process {
     ///
     /// # Errors
     /// The program ends or is not ready in time.
-    pub(super) fn wait_for<T>(&mut self, mut ready: impl FnMut(&str) -> Option<T>) -> Result<T> {
+    pub(crate) fn wait_for<T>(&mut self, mut ready: impl FnMut(&str) -> Option<T>) -> Result<T> {
         let deadline = Instant::now() + START_DEADLINE;
         loop {
             if let Some(found) = ready(&self.log()) {
@@ -62,22 +67,22 @@ impl Process {
     }
 
     /// Resident memory in bytes.
-    pub(super) fn resident(&self) -> Result<u64> {
+    pub(crate) fn resident(&self) -> Result<u64> {
         Ok(self.status("VmRSS:")? * 1024)
     }
 
     /// The most resident memory it ever had, in bytes.
-    pub(super) fn resident_peak(&self) -> Result<u64> {
+    pub(crate) fn resident_peak(&self) -> Result<u64> {
         Ok(self.status("VmHWM:")? * 1024)
     }
 
     /// Open descriptors.
-    pub(super) fn descriptors(&self) -> Result<u64> {
+    pub(crate) fn descriptors(&self) -> Result<u64> {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count() as u64)
     }
 
     /// Threads.
-    pub(super) fn threads(&self) -> Result<u64> {
+    pub(crate) fn threads(&self) -> Result<u64> {
         self.status("Threads:")
     }
 
@@ -89,7 +94,7 @@ impl Process {
     }
 
     /// Processor time of all its threads so far, in nanoseconds.
-    pub(super) fn cpu(&self) -> Result<u64> {
+    pub(crate) fn cpu(&self) -> Result<u64> {
         let mut total = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
             // A thread may end between the listing and the reading.

@@ -1,6 +1,9 @@
 //! What a person sees of the progress, on a terminal and in a pipe.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    time::Duration,
+};
 
 /// `[2/7] clippy`: the heading of a step.
 pub(crate) fn step(number: usize, of: usize, what: &str) {
@@ -23,7 +26,23 @@ pub(crate) fn clear() {
     transient("");
 }
 
-/// `1.40 MB`.
-pub(crate) fn megabytes(bytes: u64) -> String {
-    format!("{}.{:02} MB", bytes / 1_000_000, bytes % 1_000_000 / 10_000)
+/// `2 m 03 s`, or `4.1 s` where that is all.
+pub(crate) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds < 60 {
+        format!("{}.{} s", seconds, time.subsec_millis() / 100)
+    } else {
+        format!("{} m {:02} s", seconds / 60, seconds % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_short() {
+        assert_eq!(duration(Duration::from_millis(4_120)), "4.1 s");
+        assert_eq!(duration(Duration::from_secs(123)), "2 m 03 s");
+    }
 }

@@ -1,120 +1,135 @@
-//! What all benchmarks have in common: which relay, how often and how long, and where the table goes.
+//! What all suites have in common: which program, how often and how long, and whose turn it is.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
-use super::{
-    machine,
-    stats::median,
-    table::{Table, replace_between},
-};
-use crate::{project, report};
+use crate::{machine, report};
 
-/// How a benchmark is run.
-#[derive(Debug, Args)]
-pub(super) struct Run {
-    /// How often each figure is taken; the median counts
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
-    pub(super) rounds: u32,
-
-    /// How long each flow is measured
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
-    pub(super) seconds: f64,
-
-    /// The relay to measure [default: a release build of this tree]
+/// How a suite is run.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Run {
+    /// The program to measure [default: the release build of this tree, as `cargo xtask dist --host` lays it down]
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
 
+    /// How often each figure is taken, in turn with the peers [default: 9]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
+    rounds: Option<u32>,
+
+    /// How long each flow is measured [default: 0.7]
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<f64>,
+
+    /// One short round of everything, to see whether it works; the figures mean little
+    #[arg(long)]
+    pub(crate) quick: bool,
+
     /// Measure the relay alone
     #[arg(long)]
-    pub(super) no_peer: bool,
+    pub(crate) no_peer: bool,
 
-    /// Keep the table in docs/performance.md
+    /// Write docs/performance.md, its charts and its figures
     #[arg(long)]
-    save: bool,
+    pub(crate) save: bool,
 }
 
 impl Run {
-    /// The relay to measure, on a machine that is ready for it.
+    /// The program to measure, on a machine that is ready for it.
     ///
     /// # Errors
-    /// This is not Linux, or the relay does not build.
-    pub(super) fn relay(&self) -> Result<PathBuf> {
-        ensure!(cfg!(target_os = "linux"), "the benchmark reads /proc and runs on Linux only");
+    /// It does not build, or there is no such file.
+    pub(crate) fn program(&self) -> Result<PathBuf> {
         machine::raise_descriptor_limit();
-        match &self.program {
-            Some(file) => Ok(file.clone()),
-            None => machine::build(),
-        }
+        let program = self.program.clone().map_or_else(machine::build, Ok)?;
+        ensure!(program.is_file(), "there is no {}; name the program with --program FILE", program.display());
+        // A relative path is one of where the user stands, and processes are started elsewhere.
+        Ok(program.canonicalize()?)
+    }
+
+    pub(crate) fn rounds(&self) -> u32 {
+        self.rounds.unwrap_or(if self.quick { 1 } else { 9 })
+    }
+
+    /// As many rounds as that, or fewer: for measures that take long and vary little.
+    pub(crate) fn rounds_up_to(&self, most: u32) -> u32 {
+        self.rounds().min(most)
+    }
+
+    /// How long each flow is measured, in seconds.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.seconds.unwrap_or(if self.quick { 0.2 } else { 0.7 })
+    }
+
+    /// A number of operations, or a tenth of it for a short run.
+    pub(crate) fn operations(&self, number: usize) -> usize {
+        if self.quick { number / 10 } else { number }
     }
 
     /// Takes each measure of `only`, or all of them, and says which it is at.
     ///
     /// # Errors
     /// The first that fails.
-    pub(super) fn each<M: ValueEnum + Copy + std::fmt::Debug>(
+    pub(crate) fn each<M: ValueEnum + Copy>(
+        suite: &str,
         only: &[M],
         mut take: impl FnMut(M) -> Result<()>,
     ) -> Result<()> {
         let measures = if only.is_empty() { M::value_variants() } else { only };
         for (number, measure) in measures.iter().enumerate() {
-            report::step(number + 1, measures.len(), &format!("{measure:?}"));
+            let value = measure.to_possible_value();
+            let name = value.as_ref().map_or("", |value| value.get_name());
+            report::step(number + 1, measures.len(), &format!("{suite}: {name}"));
             take(*measure)?;
         }
         Ok(())
     }
+}
 
-    /// Takes a figure from each of `all` in turn, over and over, so that a machine that changes its speed changes it for everyone. `take`
-    /// hears the number of the round, from 0. The medians, in the order of `all`.
-    ///
-    /// # Errors
-    /// The first that fails.
-    pub(super) fn turns<T, const N: usize>(
-        &self,
-        all: &[T],
-        label: impl Fn(&T) -> &'static str,
-        mut take: impl FnMut(&T, u32) -> Result<[f64; N]>,
-    ) -> Result<Vec<[f64; N]>> {
-        let mut figures = vec![Vec::new(); all.len()];
-        for round in 0..self.rounds {
-            for (one, figures) in all.iter().zip(&mut figures) {
-                report::transient(&format!("round {} of {}, {}", round + 1, self.rounds, label(one)));
-                figures.push(take(one, round)?);
+/// Takes a figure from each of `all` in turn, over and over, so that a machine that changes its speed changes it for everyone, and
+/// figures of one round are pairs. `take` hears the number of the round, from 0. The values of all rounds, by who, then by figure.
+///
+/// # Errors
+/// The first that fails.
+pub(crate) fn turns<T, const N: usize>(
+    all: &mut [T],
+    rounds: u32,
+    label: impl Fn(&T) -> &'static str,
+    mut take: impl FnMut(&mut T, u32) -> Result<[f64; N]>,
+) -> Result<Vec<[Vec<f64>; N]>> {
+    let mut figures: Vec<[Vec<f64>; N]> = all.iter().map(|_| std::array::from_fn(|_| Vec::new())).collect();
+    for round in 0..rounds {
+        for (one, figures) in all.iter_mut().zip(&mut figures) {
+            report::transient(&format!("round {} of {rounds}, {}", round + 1, label(one)));
+            for (values, value) in figures.iter_mut().zip(take(one, round)?) {
+                values.push(value);
             }
         }
-        report::clear();
-        let middle = |rounds: &Vec<[f64; N]>| {
-            std::array::from_fn(|n| median(&rounds.iter().map(|figures| figures[n]).collect::<Vec<_>>()))
-        };
-        Ok(figures.iter().map(middle).collect())
     }
+    report::clear();
+    Ok(figures)
+}
 
-    /// Shows the table of the benchmark `name`, and keeps it where that was asked for. `versions` are those of the peers, whose columns
-    /// have these `labels`; `note` is what the reader has to know besides.
-    ///
-    /// # Errors
-    /// A file cannot be written.
-    pub(super) fn show(
-        &self,
-        name: &str,
-        versions: &str,
-        note: Option<&str>,
-        table: &Table,
-        labels: &[&str],
-    ) -> Result<()> {
-        let saved = if self.save { " --save" } else { "" };
-        let about = machine::about(&format!("cargo xtask bench {name}{saved}"), versions, self.rounds)?;
-        let note = note.map_or_else(String::new, |note| format!(" {note}"));
-        let text = format!("{about}{note}\n\n{}", table.markdown(labels));
-        println!("\n{text}");
-        let kept = project::target_dir().join(format!("bench-{name}.json"));
-        fs::write(&kept, serde_json::to_vec_pretty(&table.json())?)?;
-        println!("Also in {}", project::shown(&kept));
-        if self.save {
-            replace_between(&project::root().join("docs/performance.md"), &format!("bench {name}"), &text)?;
-        }
-        Ok(())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_alternate_and_every_value_is_kept() {
+        let mut order = Vec::new();
+        let figures = turns(
+            &mut ["a", "b"],
+            2,
+            |who| who,
+            |who, round| {
+                order.push(*who);
+                Ok([f64::from(round), if *who == "a" { 1.0 } else { 2.0 }])
+            },
+        )
+        .unwrap();
+        assert_eq!(order, ["a", "b", "a", "b"]);
+        assert_eq!(figures[0], [vec![0.0, 1.0], vec![1.0, 1.0]]);
+        assert_eq!(figures[1], [vec![0.0, 1.0], vec![2.0, 2.0]]);
     }
 }

@@ -7,13 +7,18 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use super::{Bench, clients::fresh_prefix};
-use crate::protocol::Protocol;
+use super::Bench;
+use crate::{
+    crowd::fresh_prefix,
+    protocol::Protocol,
+    results::{Better, Bound, RELAY, Row},
+    unit::Unit,
+};
 
 const MESSAGE_BYTES: u64 = 2 << 30;
 const BLOCK_BYTES: usize = 1 << 20;
 
-pub(super) fn measure(bench: &mut Bench) -> Result<()> {
+pub(super) fn measure(bench: &mut Bench<'_>) -> Result<()> {
     let server = bench.start(Protocol::Relay)?;
     let prefix = fresh_prefix();
     let mut receiver = server.protocol.register(server.address, &prefix)?;
@@ -37,7 +42,8 @@ pub(super) fn measure(bench: &mut Bench) -> Result<()> {
         sending.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the sender failed")))
     })?;
     let more = server.resident_peak()?.saturating_sub(before);
-    let shown = format!("whole, {:.1} MiB", more as f64 / f64::from(1 << 20));
-    bench.absolute("a 2 GiB message, raw: more memory", shown, "whole, under 16 MiB", more < 16 << 20);
+    // That it came whole was seen on the way.
+    let row = Row::new("a 2 GiB message, raw, arrives whole: more memory", Unit::Bytes, Better::Lower);
+    bench.add(row.figure(RELAY, &[more as f64]).bound(Bound::AtMost(16.0 * 1024.0 * 1024.0)));
     Ok(())
 }

@@ -1,6 +1,5 @@
-//! `cargo xtask bench messages`: messages between clients, through relay and through nats-server.
+//! `cargo xtask bench messages`: messages between clients, through the relay, NATS and Mosquitto.
 
-mod clients;
 mod large;
 mod memory;
 mod round_trip;
@@ -8,38 +7,39 @@ mod size;
 mod stuck;
 mod throughput;
 
-use std::path::{Path, PathBuf};
+use std::{net::SocketAddr, ops::Deref};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
-use xshell::cmd;
 
-use super::{
+pub(crate) use self::{round_trip::exchange_between, throughput::pair_rate};
+use crate::{
+    machine,
+    peers::{Peer, Peers},
+    process::Process,
     protocol::Protocol,
-    run::Run,
-    server::Server,
-    table::{Bound, Row, Table},
-    venv,
+    results::{RELAY, Row, Section},
+    run::{Run, turns},
+    syscalls::Counter,
 };
-use crate::project;
 
-/// Messages between clients, through relay and through nats-server
+/// Messages between clients, through the relay, NATS and Mosquitto
 #[derive(Debug, Args)]
-pub(super) struct Messages {
+pub(crate) struct Messages {
     /// Only these measures
     #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<Measure>,
+    pub(crate) only: Vec<Measure>,
 
     /// Of the throughputs, only those of messages of these sizes
     #[arg(long, value_name = "BYTES", value_delimiter = ',')]
-    size: Vec<usize>,
+    pub(crate) size: Vec<usize>,
 
     #[command(flatten)]
-    run: Run,
+    pub(crate) run: Run,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Measure {
+pub(crate) enum Measure {
     Pairs,
     AllToAll,
     RoundTrip,
@@ -51,27 +51,61 @@ enum Measure {
 }
 
 /// What the measures are taken with.
-struct Bench {
-    relay: PathBuf,
-    /// nats-server, unless the relay is measured alone.
-    peer: Option<PathBuf>,
-    run: Run,
+struct Bench<'a> {
+    run: &'a Run,
+    peers: Peers,
+    counter: Counter,
     /// The sizes whose throughput is measured; none stands for all.
-    sizes: Vec<usize>,
-    table: Table,
+    sizes: &'a [usize],
+    section: Section,
 }
 
-impl Messages {
-    pub(super) fn run(self) -> Result<()> {
-        let relay = self.run.relay()?;
-        let peer = if self.run.no_peer { None } else { Some(venv::nats_server()?) };
-        let mut bench = Bench { relay, peer, run: self.run, sizes: self.size, table: Table::default() };
-        Run::each(&self.only, |measure| bench.take(measure))?;
-        bench.run.show("messages", &version_of(bench.peer.as_deref())?, None, &bench.table, &["NATS"])
+/// A message server under measurement; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    /// What it speaks.
+    pub(crate) protocol: Protocol,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+}
+
+impl Deref for Server {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
     }
 }
 
-impl Bench {
+/// How the server of a protocol is called in tables.
+fn label(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Relay => RELAY,
+        Protocol::Nats => Peer::Nats.label(),
+        Protocol::Mqtt => Peer::Mosquitto.label(),
+    }
+}
+
+/// Takes these measures, or all of them.
+///
+/// # Errors
+/// A server does not start, or a message is lost.
+pub(crate) fn take(run: &Run, only: &[Measure], sizes: &[usize]) -> Result<Section> {
+    let wanted: &[Peer] = if run.no_peer { &[] } else { &[Peer::Nats, Peer::Mosquitto] };
+    let mut bench = Bench {
+        run,
+        peers: Peers::find(run.program()?, wanted),
+        counter: Counter::detect(),
+        sizes,
+        section: Section::new("messages"),
+    };
+    Run::each("messages", only, |measure| bench.take(measure))?;
+    bench.section.about = machine::about("messages", run, &bench.peers.versions(), &bench.counter)?;
+    Ok(bench.section)
+}
+
+impl Bench<'_> {
     fn take(&mut self, measure: Measure) -> Result<()> {
         match measure {
             Measure::Pairs => throughput::pairs(self),
@@ -86,67 +120,57 @@ impl Bench {
     }
 
     fn start(&self, protocol: Protocol) -> Result<Server> {
-        match (protocol, &self.peer) {
-            (Protocol::Nats, Some(peer)) => Server::start(peer, protocol),
-            (Protocol::Nats, None) => anyhow::bail!("there is no peer in this run"),
-            (Protocol::Relay, _) => Server::start(&self.relay, protocol),
-        }
+        self.peers.server(protocol)
     }
 
-    /// The servers that take part, in the order of their turns.
-    fn protocols(&self) -> &'static [Protocol] {
-        if self.peer.is_some() { &[Protocol::Relay, Protocol::Nats] } else { &[Protocol::Relay] }
+    /// Those of these protocols whose servers can be had, the relay first.
+    fn present(&self, rivals: &[Protocol]) -> Vec<Protocol> {
+        let is_there = |protocol: &Protocol| match protocol {
+            Protocol::Relay => true,
+            Protocol::Nats => self.peers.get(Peer::Nats).is_ok(),
+            Protocol::Mqtt => self.peers.get(Peer::Mosquitto).is_ok(),
+        };
+        [&[Protocol::Relay], rivals].concat().into_iter().filter(is_there).collect()
     }
 
-    /// Takes a figure from each server in turn. The medians, by protocol.
+    /// Takes a figure from the relay and each of the rivals in turn. The values of all rounds, by who took part.
     fn in_turn<const N: usize>(
         &self,
-        take: impl FnMut(&Server, u32) -> Result<[f64; N]>,
-    ) -> Result<Vec<[f64; N]>> {
-        let servers = self.protocols().iter().map(|p| self.start(*p)).collect::<Result<Vec<_>>>()?;
-        self.run.turns(&servers, |server| server.protocol.label(), take)
+        rivals: &[Protocol],
+        rounds: u32,
+        mut take: impl FnMut(&Server, u32) -> Result<[f64; N]>,
+    ) -> Result<Taken<N>> {
+        let present = self.present(rivals);
+        let mut servers = present.iter().map(|p| self.start(*p)).collect::<Result<Vec<_>>>()?;
+        let figures = turns(
+            &mut servers,
+            rounds,
+            |server| label(server.protocol),
+            |server, round| take(server, round),
+        )?;
+        Ok(Taken { present, figures })
     }
 
-    /// Adds a row in which the relay's figure is compared with the peer's.
-    fn compare(
-        &mut self,
-        measure: String,
-        figures: (f64, Option<f64>),
-        show: impl Fn(f64) -> String,
-        bound: Bound,
-    ) {
-        let (relay, peer) = figures;
-        let ratio = peer.map(|peer| relay / peer);
-        let (words, holds) = bound.judge(ratio);
-        self.add(Row {
-            measure,
-            relay: show(relay),
-            peers: peer.map(show).into_iter().collect(),
-            ratio,
-            bound: words,
-            holds,
-        });
-    }
-
-    /// Adds a row for the relay alone, with an absolute bound.
-    fn absolute(&mut self, measure: &str, relay: String, bound: &str, holds: bool) {
-        let (measure, bound) = (measure.to_owned(), bound.to_owned());
-        self.add(Row { measure, relay, peers: Vec::new(), ratio: None, bound, holds: Some(holds) });
+    /// Fills a row with the figure number `n` of all who took part, and with the reasons of those who did not.
+    fn fill<const N: usize>(&self, mut row: Row, taken: &Taken<N>, n: usize) -> Row {
+        for (protocol, figures) in taken.present.iter().zip(&taken.figures) {
+            row = row.figure(label(*protocol), &figures[n]);
+        }
+        for peer in [Peer::Nats, Peer::Mosquitto] {
+            if let Some(reason) = self.peers.reason(peer) {
+                row = row.missing(peer.label(), reason);
+            }
+        }
+        row
     }
 
     fn add(&mut self, row: Row) {
-        println!(
-            "  {}: {}{}",
-            row.measure,
-            row.relay,
-            row.peers.first().map(|peer| format!(", NATS {peer}")).unwrap_or_default()
-        );
-        self.table.rows.push(row);
+        self.section.add(row);
     }
 }
 
-fn version_of(peer: Option<&Path>) -> Result<String> {
-    let Some(program) = peer else { return Ok("no peer".to_owned()) };
-    let sh = project::shell()?;
-    cmd!(sh, "{program} --version").quiet().read().context("nats-server does not run")
+/// The values of all rounds, by who took part, then by figure.
+struct Taken<const N: usize> {
+    present: Vec<Protocol>,
+    figures: Vec<[Vec<f64>; N]>,
 }

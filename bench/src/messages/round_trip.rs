@@ -9,31 +9,49 @@ use std::{
 
 use anyhow::Result;
 
-use super::{Bench, clients::fresh_prefix};
-use crate::{server::Server, stats::percentile, table::Bound};
+use super::{Bench, Server};
+use crate::{
+    crowd::fresh_prefix,
+    protocol::Protocol,
+    results::{Better, Bound, Row},
+    stats::percentile,
+    unit::Unit,
+};
 
 const SIZE: usize = 64;
-const EXCHANGES: usize = 20_000;
+const EXCHANGES: usize = 8_000;
 /// The first exchanges warm the sockets up.
 const UNCOUNTED: usize = 500;
 
-pub(super) fn measure(bench: &mut Bench) -> Result<()> {
-    let figures = bench.in_turn(|server, _| through(server))?;
-    for (n, (name, bound)) in
-        [("p50", Bound::AtMost(0.6)), ("p99", Bound::AtMost(0.6)), ("p99.9", Bound::None)]
-            .into_iter()
-            .enumerate()
-    {
-        let peer = figures.get(1).map(|peer| peer[n]);
-        let measure = format!("round trip of two clients, {SIZE} B, {name}");
-        bench.compare(measure, (figures[0][n], peer), |us| format!("{us:.0} us"), bound);
+pub(super) fn measure(bench: &mut Bench<'_>) -> Result<()> {
+    let exchanges = bench.run.operations(EXCHANGES);
+    let rivals = [Protocol::Nats, Protocol::Mqtt];
+    let taken =
+        bench.in_turn(&rivals, bench.run.rounds(), |server, _| exchange_between(server, exchanges))?;
+    for (n, name) in ["p50", "p99", "p99.9"].into_iter().enumerate() {
+        let row =
+            || Row::new(format!("round trip of two clients, {SIZE} B, {name}"), Unit::Time, Better::Lower);
+        let bounded = row().against(&["NATS"]);
+        let bounded = if n < 2 { bounded.bound(Bound::AtMostTimes(0.6)) } else { bounded };
+        bench.add(bench.fill(bounded, &taken, n));
     }
-    let [p50, p99, _] = bare_echo()?;
-    println!("  (a bare loopback echo: p50 {p50:.0} us, p99 {p99:.0} us)");
+    for (n, name) in ["p50", "p99"].into_iter().enumerate() {
+        let row = Row::new(format!("the same, compared with Mosquitto, {name}"), Unit::Time, Better::Lower);
+        let row = bench.fill(row.against(&["Mosquitto"]), &taken, n);
+        if row.ratio().is_some() {
+            bench.add(row);
+        }
+    }
+    let [p50, p99, _] = bare_echo(exchanges)?;
+    println!("  (a bare loopback echo: p50 {}, p99 {})", Unit::Time.show(p50), Unit::Time.show(p99));
     Ok(())
 }
 
-fn through(server: &Server) -> Result<[f64; 3]> {
+/// Seconds from a message to its answer between two clients: p50, p99, p99.9.
+///
+/// # Errors
+/// A message does not arrive.
+pub(crate) fn exchange_between(server: &Server, exchanges: usize) -> Result<[f64; 3]> {
     let protocol = server.protocol;
     let prefix = fresh_prefix();
     let (a, b) = (format!("{prefix}a"), format!("{prefix}b"));
@@ -45,11 +63,11 @@ fn through(server: &Server) -> Result<[f64; 3]> {
         let mut buffer = vec![0; asked];
         while answering.read_exact(&mut buffer).is_ok() && answering.write_all(&answer).is_ok() {}
     });
-    exchange(asking, &question, answered)
+    exchange(asking, &question, answered, exchanges)
 }
 
 /// The machine's own share: two sockets and nothing in between.
-fn bare_echo() -> Result<[f64; 3]> {
+fn bare_echo(exchanges: usize) -> Result<[f64; 3]> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let asking = TcpStream::connect(listener.local_addr()?)?;
     asking.set_nodelay(true)?;
@@ -59,14 +77,14 @@ fn bare_echo() -> Result<[f64; 3]> {
         let mut buffer = [0; SIZE];
         while answering.read_exact(&mut buffer).is_ok() && answering.write_all(&buffer).is_ok() {}
     });
-    exchange(asking, &[1; SIZE], SIZE)
+    exchange(asking, &[1; SIZE], SIZE, exchanges)
 }
 
-/// Microseconds: p50, p99, p99.9.
-fn exchange(mut stream: TcpStream, question: &[u8], answered: usize) -> Result<[f64; 3]> {
-    let mut times = Vec::with_capacity(EXCHANGES);
+/// Seconds: p50, p99, p99.9.
+fn exchange(mut stream: TcpStream, question: &[u8], answered: usize, exchanges: usize) -> Result<[f64; 3]> {
+    let mut times = Vec::with_capacity(exchanges);
     let mut buffer = vec![0; answered];
-    for n in 0..UNCOUNTED + EXCHANGES {
+    for n in 0..UNCOUNTED + exchanges {
         let start = Instant::now();
         stream.write_all(question)?;
         stream.read_exact(&mut buffer)?;
@@ -75,5 +93,5 @@ fn exchange(mut stream: TcpStream, question: &[u8], answered: usize) -> Result<[
         }
     }
     times.sort_unstable();
-    Ok([0.5, 0.99, 0.999].map(|share| percentile(&times, share) as f64 / 1000.0))
+    Ok([0.5, 0.99, 0.999].map(|share| percentile(&times, share) as f64 / 1e9))
 }

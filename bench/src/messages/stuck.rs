@@ -10,8 +10,14 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use super::{Bench, clients::fresh_prefix};
-use crate::{protocol::Protocol, stats::percentile};
+use super::Bench;
+use crate::{
+    crowd::fresh_prefix,
+    protocol::Protocol,
+    results::{Better, Bound, RELAY, Row},
+    stats::percentile,
+    unit::Unit,
+};
 
 const STUCK: usize = 20;
 /// More than the write timeout of a relay with its defaults.
@@ -21,7 +27,7 @@ const PAUSED: Duration = Duration::from_secs(3);
 /// Between two exchanges of the pair: conversation, not load.
 const PAUSE: Duration = Duration::from_millis(2);
 
-pub(super) fn measure(bench: &mut Bench) -> Result<()> {
+pub(super) fn measure(bench: &mut Bench<'_>) -> Result<()> {
     let server = bench.start(Protocol::Relay)?;
     let (address, protocol, prefix) = (server.address, server.protocol, fresh_prefix());
     let before = server.resident()?;
@@ -82,16 +88,23 @@ pub(super) fn measure(bench: &mut Bench) -> Result<()> {
     })?;
     let (cut, peak) = cut;
     times.sort_unstable();
-    let more = peak.saturating_sub(before);
-    let p99 = percentile(&times, 0.99) as f64 / 1e6;
-    let shown = format!("{:.1} MiB", more as f64 / f64::from(1 << 20));
-    bench.absolute(
-        "20 flooded recipients that read nothing: more memory",
-        shown,
-        "under 64 MiB",
-        more < 64 << 20,
+    let more = peak.saturating_sub(before) as f64;
+    let p99 = percentile(&times, 0.99) as f64 / 1e9;
+    let what = format!("{STUCK} flooded recipients that read nothing");
+    bench.add(
+        Row::new(format!("{what}: more memory"), Unit::Bytes, Better::Lower)
+            .figure(RELAY, &[more])
+            .bound(Bound::AtMost(64.0 * 1024.0 * 1024.0)),
     );
-    bench.absolute("a live pair meanwhile, p99", format!("{p99:.2} ms"), "under 20 ms", p99 < 20.0);
-    bench.absolute("cut after the write deadline", format!("{cut} of {STUCK}"), "all", cut == STUCK);
+    bench.add(
+        Row::new("round trip of a live pair meanwhile, p99", Unit::Time, Better::Lower)
+            .figure(RELAY, &[p99])
+            .bound(Bound::AtMost(0.02)),
+    );
+    bench.add(
+        Row::new("the flooded ones that are cut after the write deadline", Unit::Count, Better::Higher)
+            .figure(RELAY, &[cut as f64])
+            .bound(Bound::AtLeast(STUCK as f64)),
+    );
     Ok(())
 }

@@ -10,14 +10,23 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use super::{Bench, clients::fresh_prefix};
-use crate::{server::Server, table::Bound};
+use super::{Bench, Server};
+use crate::{
+    crowd::fresh_prefix,
+    protocol::Protocol,
+    results::{Better, Bound, Row},
+    syscalls::Counter,
+    unit::Unit,
+};
 
 /// What a sender gives to the system at once, and a receiver takes: the clients are not to be the bottleneck.
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// Until the flow is steady.
-const WARM_UP: Duration = Duration::from_millis(500);
+const WARM_UP: Duration = Duration::from_millis(300);
+
+/// Rounds in which system calls are counted, which takes time of its own.
+const COUNTED_ROUNDS: u32 = 3;
 
 /// How long the last messages may be on their way.
 const ARRIVAL_DEADLINE: Duration = Duration::from_secs(30);
@@ -31,46 +40,67 @@ enum Shape {
     AllToAll,
 }
 
-pub(super) fn pairs(bench: &mut Bench) -> Result<()> {
-    for (size, times) in [(16, 5.0), (64, 5.0), (1024, 1.5), (16 << 10, 1.2)] {
+/// A flow, and how long it is measured.
+#[derive(Clone, Copy)]
+struct Flow<'a> {
+    shape: Shape,
+    pairs: usize,
+    size: usize,
+    seconds: f64,
+    counter: Option<&'a Counter>,
+}
+
+pub(super) fn pairs(bench: &mut Bench<'_>) -> Result<()> {
+    for (size, times) in [(16, 10.0), (64, 6.0), (1024, 2.0), (16 << 10, 1.3)] {
         compare(bench, Shape::Pairs, 4, size, times)?;
     }
     Ok(())
 }
 
-pub(super) fn all_to_all(bench: &mut Bench) -> Result<()> {
-    for (size, times) in [(64, 3.0), (1024, 1.5)] {
+pub(super) fn all_to_all(bench: &mut Bench<'_>) -> Result<()> {
+    for (size, times) in [(64, 6.0), (1024, 1.7)] {
         compare(bench, Shape::AllToAll, 32, size, times)?;
     }
     Ok(())
 }
 
-fn compare(bench: &mut Bench, shape: Shape, pairs: usize, size: usize, times: f64) -> Result<()> {
+fn compare(bench: &mut Bench<'_>, shape: Shape, pairs: usize, size: usize, times: f64) -> Result<()> {
     if !(bench.sizes.is_empty() || bench.sizes.contains(&size)) {
         return Ok(());
     }
-    let seconds = bench.run.seconds;
-    let figures = bench.in_turn(|server, _| flow(server, shape, pairs, size, seconds))?;
-    let peer = figures.get(1);
-    let what = if shape == Shape::Pairs { "pairs" } else { "pairs, each to all" };
-    bench.compare(
-        format!("messages/s, {pairs} {what}, {size} B"),
-        (figures[0][0], peer.map(|peer| peer[0])),
-        |rate| format!("{:.2} million", rate / 1e6),
-        Bound::AtLeast(times),
-    );
-    bench.compare(
-        format!("server CPU per message, {pairs} {what}, {size} B"),
-        (figures[0][1], peer.map(|peer| peer[1])),
-        |ns| format!("{ns:.0} ns"),
-        Bound::None,
-    );
+    let seconds = bench.run.seconds();
+    let taken = bench.in_turn(&[Protocol::Nats], bench.run.rounds(), |server, round| {
+        let counter = (round < COUNTED_ROUNDS).then_some(&bench.counter);
+        flow(server, Flow { shape, pairs, size, seconds, counter })
+    })?;
+    let what = match shape {
+        Shape::Pairs => format!("{pairs} pairs, {size} B"),
+        Shape::AllToAll => format!("{pairs} clients, each to all, {size} B"),
+    };
+    let rows = [
+        Row::new(format!("messages/s, {what}"), Unit::Rate, Better::Higher).bound(Bound::AtLeastTimes(times)),
+        Row::new(format!("server CPU per message, {what}"), Unit::Time, Better::Lower),
+        Row::new(format!("server system calls per message, {what}"), Unit::Count, Better::Lower),
+    ];
+    for (n, row) in rows.into_iter().enumerate() {
+        bench.add(bench.fill(row.against(&["NATS"]), &taken, n));
+    }
     Ok(())
 }
 
-/// Lets messages flow, and gives messages a second and nanoseconds of the server's processor time a message. Every message that was
-/// sent has to arrive.
-fn flow(server: &Server, shape: Shape, pairs: usize, size: usize, seconds: f64) -> Result<[f64; 2]> {
+/// Messages a second between four pairs.
+///
+/// # Errors
+/// A message does not arrive.
+pub(crate) fn pair_rate(server: &Server, size: usize, seconds: f64) -> Result<f64> {
+    let [rate, ..] = flow(server, Flow { shape: Shape::Pairs, pairs: 4, size, seconds, counter: None })?;
+    Ok(rate)
+}
+
+/// Lets messages flow, and gives messages a second, and the server's processor time (seconds) and system calls a message, which are no
+/// numbers where they are not counted. Every message that was sent has to arrive.
+fn flow(server: &Server, flow: Flow<'_>) -> Result<[f64; 3]> {
+    let Flow { shape, pairs, size, seconds, counter } = flow;
     let protocol = server.protocol;
     let prefix = fresh_prefix();
     let names: Vec<String> = (0..pairs).map(|n| format!("{prefix}{n:02}")).collect();
@@ -107,6 +137,8 @@ fn flow(server: &Server, shape: Shape, pairs: usize, size: usize, seconds: f64) 
         let before = (Instant::now(), arrived.load(Relaxed), server.cpu());
         thread::sleep(Duration::from_secs_f64(seconds));
         let after = (before.0.elapsed(), arrived.load(Relaxed), server.cpu());
+        let messages = || arrived.load(Relaxed) as f64 / delivered as f64;
+        let calls = counter.map_or(Ok(f64::NAN), |counter| counter.per_unit(&[server.id()], messages));
         stop.store(true, Relaxed);
         let whole = all_arrived(&arrived, &sent, delivered);
         for end in &ends {
@@ -114,7 +146,8 @@ fn flow(server: &Server, shape: Shape, pairs: usize, size: usize, seconds: f64) 
         }
         whole?;
         let messages = (after.1 - before.1) as f64 / delivered as f64;
-        Ok([messages / after.0.as_secs_f64(), (after.2? - before.2?) as f64 / messages])
+        let cpu = (after.2? - before.2?) as f64 / 1e9;
+        Ok([messages / after.0.as_secs_f64(), cpu / messages, calls?])
     })
 }
 

@@ -11,54 +11,58 @@ use anyhow::Result;
 use rustix::net::{RecvFlags, recv};
 
 use super::{
-    Bench, Bound,
+    Bench, Tunneled,
     service::{BULK_BYTES, Wish, visit},
-    through::{TUNNELS, Through, Tunneled},
+    tunneled::TUNNELS,
+};
+use crate::{
+    results::{Better, Bound, Row},
+    syscalls::Counter,
+    unit::Unit,
 };
 
 /// Until a flow on this machine is steady.
-const WARM_UP: Duration = Duration::from_millis(500);
+const WARM_UP: Duration = Duration::from_millis(300);
 
 /// Taken by a reader at once.
 const READ_BYTES: usize = 4 * BULK_BYTES;
 
-pub(super) fn measure(bench: &mut Bench) -> Result<()> {
-    for (streams, times) in [(1, 1.5), (8, 1.4)] {
-        let seconds = bench.run.seconds;
-        let figures = bench.in_turn(|tunnel| {
+/// Rounds in which system calls are counted, which takes time of its own.
+const COUNTED_ROUNDS: u32 = 3;
+
+const GIGABYTE: f64 = 1e9;
+
+pub(super) fn measure(bench: &mut Bench<'_>) -> Result<()> {
+    for streams in [1, 8] {
+        let seconds = bench.run.seconds();
+        let taken = bench.in_turn(bench.run.rounds(), |tunnel, round| {
             let visitors =
                 (0..streams).map(|_| visit(tunnel.address, Wish::Bulk)).collect::<Result<Vec<_>>>()?;
-            flow(tunnel, &visitors, WARM_UP, seconds)
+            let counter = (round < COUNTED_ROUNDS).then_some(&bench.counter);
+            flow(tunnel, &visitors, WARM_UP, seconds, counter)
         })?;
-        let column = |n: usize| figures.iter().map(|figures| figures[n]).collect::<Vec<_>>();
         let many = if streams == 1 { "1 stream".to_owned() } else { format!("{streams} streams") };
-        bench.compare(
-            &format!("bulk, {many}"),
-            &column(0),
-            |bytes| format!("{:.2} GB/s", bytes / 1e9),
-            TUNNELS,
-            Bound::AtLeast(times),
-        );
-        // Without a tunnel there is no process to look at.
-        let processes = bench.ways.iter().filter(|way| **way != Through::Nothing).count();
-        bench.compare(
-            &format!("CPU of server and client per gigabyte, {many}"),
-            &column(1)[..processes],
-            |seconds| format!("{seconds:.2} s"),
-            TUNNELS,
-            Bound::AtMost(0.5),
-        );
+        let row =
+            |what: &str, unit, better| Row::new(format!("{what}, {many}"), unit, better).against(TUNNELS);
+        let rate = row("bulk", Unit::BytesPerSecond, Better::Higher).bound(Bound::AtLeastTimes(2.0));
+        let cpu = row("CPU of server and client per gigabyte", Unit::Time, Better::Lower);
+        let calls = row("system calls of server and client per gigabyte", Unit::Count, Better::Lower);
+        bench.add(rate, &taken, 0);
+        bench.add(cpu.bound(Bound::AtMostTimes(0.3)), &taken, 1);
+        bench.add(calls, &taken, 2);
     }
     Ok(())
 }
 
-/// Bytes a second that come to these visitors in all, and nanoseconds of processor time a byte. The visitors are gone then.
+/// Bytes a second that come to these visitors in all, and processor time (seconds) and system calls a gigabyte, which are no numbers
+/// where there is nothing to look at. The visitors are gone then.
 pub(super) fn flow(
     tunnel: &Tunneled,
     visitors: &[TcpStream],
     warm_up: Duration,
     seconds: f64,
-) -> Result<[f64; 2]> {
+    counter: Option<&Counter>,
+) -> Result<[f64; 3]> {
     let arrived = AtomicU64::new(0);
     thread::scope(|scope| {
         for visitor in visitors {
@@ -68,11 +72,14 @@ pub(super) fn flow(
         let before = (Instant::now(), arrived.load(Relaxed), tunnel.cpu());
         thread::sleep(Duration::from_secs_f64(seconds));
         let after = (before.0.elapsed(), arrived.load(Relaxed), tunnel.cpu());
+        let gigabytes = || arrived.load(Relaxed) as f64 / GIGABYTE;
+        let calls = counter.map_or(Ok(f64::NAN), |counter| counter.per_unit(&tunnel.ids(), gigabytes));
         for visitor in visitors {
             let _ = visitor.shutdown(Shutdown::Both);
         }
         let bytes = (after.1 - before.1) as f64;
-        Ok([bytes / after.0.as_secs_f64(), (after.2? - before.2?) as f64 / bytes])
+        let cpu = (after.2? - before.2?) / (bytes / GIGABYTE);
+        Ok([bytes / after.0.as_secs_f64(), cpu, calls?])
     })
 }
 

@@ -1,167 +1,186 @@
-//! `cargo xtask bench tunnel`: a local service reached through relay, through bore and through rathole, each a server and a client.
+//! `cargo xtask bench tunnel`: a local service reached through the relay, bore and rathole, each a server and a client, and through
+//! HAProxy.
 
 mod bulk;
 mod connect;
-#[cfg(target_os = "linux")]
+mod http;
+mod iperf;
 mod lossy;
 mod memory;
 mod reconnects;
+mod redis;
 mod round_trip;
 mod service;
 mod site;
-mod through;
+mod tunneled;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use self::{
+pub(crate) use self::{
+    connect::visits,
+    memory::idle_visitors,
+    round_trip::exchange,
     service::Service,
     site::Site,
-    through::{Programs, Through, Tunneled},
+    tunneled::{Through, Tunneled, start, verified},
 };
-use super::{
-    run::Run,
-    table::{Bound, Row, Table},
+use crate::{
+    machine,
+    peers::{Peer, Peers},
+    results::{Row, Section},
+    run::{Run, turns},
+    syscalls::Counter,
 };
 
-/// A local service reached through relay, bore and rathole
+/// A local service reached through the relay, bore, rathole and HAProxy
 #[derive(Debug, Args)]
-pub(super) struct Tunnel {
+pub(crate) struct Tunnel {
     /// Only these measures
     #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<Measure>,
+    pub(crate) only: Vec<Measure>,
 
     #[command(flatten)]
-    run: Run,
+    pub(crate) run: Run,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Measure {
+pub(crate) enum Measure {
     Bulk,
+    /// Bulk by iperf3
+    Iperf,
     Connect,
+    /// HTTP requests by wrk, on new connections and on open ones
+    Http,
     RoundTrip,
+    /// Round trips by redis-benchmark
+    Redis,
     Idle,
     Reconnects,
     /// One stream over long cables that lose packets, alone and beside one that stalls; needs root and `ip`
     Lossy,
 }
 
+/// Those that take part, and what makes load.
+const WANTED: &[Peer] = &[
+    Peer::Bore,
+    Peer::Rathole,
+    Peer::Haproxy,
+    Peer::Wrk,
+    Peer::Nginx,
+    Peer::RedisBenchmark,
+    Peer::RedisServer,
+    Peer::Iperf3,
+];
+
 /// What the measures are taken with.
-struct Bench {
-    programs: Programs,
+struct Bench<'a> {
+    run: &'a Run,
+    peers: Peers,
+    counter: Counter,
     /// Who takes part, in the order of their turns; the relay is the first.
     ways: Vec<Through>,
     service: Service,
-    run: Run,
-    table: Table,
+    section: Section,
     /// What the reader of the table has to know besides.
     note: Option<&'static str>,
 }
 
-impl Tunnel {
-    pub(super) fn run(self) -> Result<()> {
-        let programs = Programs::find(self.run.relay()?, self.run.no_peer)?;
-        let mut bench = Bench {
-            ways: programs.ways(),
-            programs,
-            service: Service::start(Ipv4Addr::LOCALHOST)?,
-            run: self.run,
-            table: Table::default(),
-            note: None,
-        };
-        Run::each(&self.only, |measure| bench.take(measure))?;
-        let peers: Vec<_> = bench.ways.iter().skip(1).map(|way| way.label()).collect();
-        bench.run.show("tunnel", &bench.programs.versions()?, bench.note, &bench.table, &peers)
-    }
+/// Takes these measures, or all of them.
+///
+/// # Errors
+/// A tunnel does not start or breaks.
+pub(crate) fn take(run: &Run, only: &[Measure]) -> Result<Section> {
+    let peers = Peers::find(run.program()?, if run.no_peer { &[] } else { WANTED });
+    let mut bench = Bench {
+        run,
+        ways: Through::ALL.iter().copied().filter(|way| way.is_there(&peers)).collect(),
+        peers,
+        counter: Counter::detect(),
+        service: Service::start(Ipv4Addr::LOCALHOST)?,
+        section: Section::new("tunnel"),
+        note: None,
+    };
+    Run::each("tunnel", only, |measure| bench.take(measure))?;
+    let about = machine::about("tunnel", run, &bench.peers.versions(), &bench.counter)?;
+    bench.section.about = bench.note.map_or(about.clone(), |note| format!("{about} {note}"));
+    Ok(bench.section)
 }
 
-impl Bench {
+impl Bench<'_> {
     fn take(&mut self, measure: Measure) -> Result<()> {
         match measure {
             Measure::Bulk => bulk::measure(self),
+            Measure::Iperf => iperf::measure(self),
             Measure::Connect => connect::measure(self),
+            Measure::Http => http::measure(self),
             Measure::RoundTrip => round_trip::measure(self),
+            Measure::Redis => redis::measure(self),
             Measure::Idle => memory::measure(self),
             Measure::Reconnects => reconnects::measure(self),
-            #[cfg(target_os = "linux")]
             Measure::Lossy => lossy::measure(self),
-            #[cfg(not(target_os = "linux"))]
-            Measure::Lossy => Ok(()),
         }
     }
 
-    /// Makes the service reachable that way.
-    fn start(&self, way: Through) -> Result<Tunneled> {
-        self.programs.start(way, self.service.address, Site::LOOPBACK)
-    }
-
-    /// Takes a figure through each tunnel in turn. The medians, in the order of the ways.
+    /// Takes a figure through each way to our own service in turn.
     fn in_turn<const N: usize>(
         &self,
-        take: impl FnMut(&Tunneled) -> Result<[f64; N]>,
-    ) -> Result<Vec<[f64; N]>> {
-        let tunnels = self.ways.iter().map(|way| self.start(*way)).collect::<Result<Vec<_>>>()?;
-        self.turns(&tunnels, take)
+        rounds: u32,
+        take: impl FnMut(&mut Tunneled, u32) -> Result<[f64; N]>,
+    ) -> Result<Taken<N>> {
+        let start = |way: &Through| verified(&self.peers, *way, self.service.address, Site::LOOPBACK);
+        let tunnels = self.ways.iter().map(start).collect::<Result<Vec<_>>>()?;
+        Self::through(tunnels, rounds, take)
     }
 
-    /// The same through tunnels that are there.
-    fn turns<const N: usize>(
+    /// Takes a figure through each way to another service in turn.
+    fn in_turn_to<const N: usize>(
         &self,
-        tunnels: &[Tunneled],
-        mut take: impl FnMut(&Tunneled) -> Result<[f64; N]>,
-    ) -> Result<Vec<[f64; N]>> {
-        self.run.turns(tunnels, |tunnel| tunnel.way.label(), |tunnel, _| take(tunnel))
+        service: SocketAddr,
+        rounds: u32,
+        take: impl FnMut(&mut Tunneled, u32) -> Result<[f64; N]>,
+    ) -> Result<Taken<N>> {
+        let start = |way: &Through| start(&self.peers, *way, service, Site::LOOPBACK);
+        let tunnels = self.ways.iter().map(start).collect::<Result<Vec<_>>>()?;
+        Self::through(tunnels, rounds, take)
     }
 
-    /// Adds a row. The relay's figure is compared with the best of `rivals`; one that is not a number belongs to a way that took no part.
-    fn compare(
-        &mut self,
-        measure: &str,
-        figures: &[f64],
-        show: impl Fn(f64) -> String,
-        rivals: &[Through],
-        bound: Bound,
-    ) {
-        let of_rivals =
-            self.ways.iter().zip(figures).filter(|(way, _)| rivals.contains(way)).map(|(_, f)| *f);
-        let best = match bound {
-            Bound::AtLeast(_) => of_rivals.reduce(f64::max),
-            Bound::AtMost(_) | Bound::None => of_rivals.reduce(f64::min),
-        };
-        let ratio = best.map(|best| figures[0] / best);
-        let (words, holds) = bound.judge(ratio);
-        let cell = |figure: &f64| if figure.is_nan() { String::new() } else { show(*figure) };
-        let peers = figures.iter().skip(1).map(cell).collect();
-        self.add(Row {
-            measure: measure.to_owned(),
-            relay: show(figures[0]),
-            peers,
-            ratio,
-            bound: words,
-            holds,
-        });
+    /// Takes a figure through each of these in turn.
+    fn through<const N: usize>(
+        mut tunnels: Vec<Tunneled>,
+        rounds: u32,
+        take: impl FnMut(&mut Tunneled, u32) -> Result<[f64; N]>,
+    ) -> Result<Taken<N>> {
+        let figures = turns(&mut tunnels, rounds, |tunnel| tunnel.way.label(), take)?;
+        Ok(Taken { ways: tunnels.iter().map(|tunnel| tunnel.way).collect(), figures })
     }
 
-    /// Adds a row for the relay alone, with an absolute bound.
-    fn absolute(&mut self, measure: &str, relay: String, bound: &str, holds: bool) {
-        let (measure, bound) = (measure.to_owned(), bound.to_owned());
-        self.add(Row { measure, relay, peers: Vec::new(), ratio: None, bound, holds: Some(holds) });
+    /// Adds a row with the figure number `n` of all who took part, and with the reasons of those who did not.
+    fn add<const N: usize>(&mut self, mut row: Row, taken: &Taken<N>, n: usize) {
+        for (way, figures) in taken.ways.iter().zip(&taken.figures) {
+            // The service alone has no process to look at.
+            if *way != Through::Nothing || figures[n].iter().any(|value| value.is_finite()) {
+                row = row.figure(way.label(), &figures[n]);
+            }
+        }
+        for way in Through::ALL {
+            if let Some(reason) = way.peer().and_then(|peer| self.peers.reason(peer)) {
+                row = row.missing(way.label(), reason);
+            }
+        }
+        self.section.add(row);
     }
 
     /// Adds a row that says why there is no figure.
-    fn not_measured(&mut self, measure: &str, reason: &str) {
-        let (measure, relay) = (measure.to_owned(), format!("not measured: {reason}"));
-        self.add(Row { measure, relay, peers: Vec::new(), ratio: None, bound: String::new(), holds: None });
+    fn not_measured(&mut self, row: Row, reason: &str) {
+        self.section.add(row.missing(Through::Relay.label(), reason));
     }
+}
 
-    fn add(&mut self, row: Row) {
-        println!("  {}: {}", row.measure, row.relay);
-        for (way, figure) in self.ways.iter().skip(1).zip(&row.peers).filter(|(_, figure)| !figure.is_empty())
-        {
-            println!("    {}: {figure}", way.label());
-        }
-        self.table.rows.push(row);
-    }
+/// The values of all rounds, by who took part, then by figure.
+struct Taken<const N: usize> {
+    ways: Vec<Through>,
+    figures: Vec<[Vec<f64>; N]>,
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -10,7 +10,12 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::Bench;
-use crate::{process::Process, server::start_relay};
+use crate::{
+    peers::{LOOPBACK, relay::server},
+    process::Process,
+    results::{Better, Bound, RELAY, Row},
+    unit::{Unit, grouped},
+};
 
 const RECONNECTS: usize = 10_000;
 /// Until the relay's tables, and its allocator, have the size they will have: what is left of the first thousands is not a leak but
@@ -40,33 +45,31 @@ impl Footprint {
     }
 }
 
-pub(super) fn measure(bench: &mut Bench) -> Result<()> {
-    let (relay, address) = start_relay(&bench.programs.relay, Ipv4Addr::LOCALHOST.into(), &[])?;
+pub(super) fn measure(bench: &mut Bench<'_>) -> Result<()> {
+    let (relay, address) = server(&bench.peers.relay, LOOPBACK, &[])?;
     let mut silent = Vec::new();
-    reconnect(address, WARM_UP, &mut silent)?;
+    reconnect(address, bench.run.operations(WARM_UP), &mut silent)?;
     silent.clear();
     let before = settled(&relay)?;
-    reconnect(address, RECONNECTS, &mut silent)?;
+    let reconnects = bench.run.operations(RECONNECTS);
+    reconnect(address, reconnects, &mut silent)?;
     silent.clear();
     let after = settled(&relay)?;
-    let grown = after.memory.saturating_sub(before.memory);
-    let what = format!("{RECONNECTS} reconnects of one name, half by a lost link");
-    bench.absolute(
-        &format!("{what}: more memory"),
-        format!("{} KiB", grown >> 10),
-        "none (under 256 KiB)",
-        grown < SLACK_BYTES,
-    );
-    bench.absolute(
-        "the same: more descriptors and threads",
-        format!(
-            "{} and {}",
-            after.descriptors.saturating_sub(before.descriptors),
-            after.threads.saturating_sub(before.threads)
-        ),
-        "none",
-        after.descriptors <= before.descriptors && after.threads <= before.threads,
-    );
+    let what = format!("{} reconnects of one name, half by a lost link", grouped(reconnects as f64));
+    let more = |after: u64, before: u64| [after.saturating_sub(before) as f64];
+    let row = |name: &str, unit| Row::new(format!("{what}: more {name}"), unit, Better::Lower);
+    let rows = [
+        row("memory", Unit::Bytes)
+            .figure(RELAY, &more(after.memory, before.memory))
+            .bound(Bound::AtMost(SLACK_BYTES as f64)),
+        row("descriptors", Unit::Count)
+            .figure(RELAY, &more(after.descriptors, before.descriptors))
+            .bound(Bound::AtMost(0.0)),
+        row("threads", Unit::Count)
+            .figure(RELAY, &more(after.threads, before.threads))
+            .bound(Bound::AtMost(0.0)),
+    ];
+    rows.into_iter().for_each(|row| bench.section.add(row));
     Ok(())
 }
 

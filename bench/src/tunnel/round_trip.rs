@@ -5,32 +5,40 @@ use std::{io::Write, time::Instant};
 use anyhow::Result;
 
 use super::{
-    Bench, Bound,
+    Bench, Tunneled,
     service::{SMALL_BYTES, Wish, answer, visit},
-    through::{Through, Tunneled},
+    tunneled::TUNNELS,
 };
-use crate::stats::percentile;
+use crate::{
+    results::{Better, Bound, Row},
+    stats::percentile,
+    unit::Unit,
+};
 
-const EXCHANGES: usize = 10_000;
+const EXCHANGES: usize = 4_000;
 /// The first exchanges warm the sockets up.
-const UNCOUNTED: usize = 500;
+const UNCOUNTED: usize = 300;
 
-pub(super) fn measure(bench: &mut Bench) -> Result<()> {
-    let figures = bench.in_turn(exchange)?;
-    for (n, (name, bound)) in [("p50", Bound::AtMost(1.0)), ("p99", Bound::None)].into_iter().enumerate() {
-        let column: Vec<_> = figures.iter().map(|figures| figures[n]).collect();
+pub(super) fn measure(bench: &mut Bench<'_>) -> Result<()> {
+    let exchanges = bench.run.operations(EXCHANGES);
+    let taken = bench.in_turn(bench.run.rounds(), |tunnel, _| exchange(tunnel, exchanges))?;
+    for (n, name) in ["p50", "p99"].into_iter().enumerate() {
         let measure = format!("round trip on an open stream, {SMALL_BYTES} B, {name}");
-        bench.compare(&measure, &column, |us| format!("{us:.0} us"), &[Through::Bore], bound);
+        let row = Row::new(measure, Unit::Time, Better::Lower).against(TUNNELS);
+        bench.add(if n == 0 { row.bound(Bound::AtMostTimes(1.0)) } else { row }, &taken, n);
     }
     Ok(())
 }
 
-/// Microseconds: p50 and p99.
-fn exchange(tunnel: &Tunneled) -> Result<[f64; 2]> {
+/// Seconds from question to answer on one stream: p50 and p99.
+///
+/// # Errors
+/// An answer does not come.
+pub(crate) fn exchange(tunnel: &Tunneled, exchanges: usize) -> Result<[f64; 2]> {
     let mut stream = visit(tunnel.address, Wish::Echo)?;
     answer(&mut stream)?;
-    let mut times = Vec::with_capacity(EXCHANGES);
-    for n in 0..UNCOUNTED + EXCHANGES {
+    let mut times = Vec::with_capacity(exchanges);
+    for n in 0..UNCOUNTED + exchanges {
         let start = Instant::now();
         stream.write_all(&[Wish::Echo as u8; SMALL_BYTES])?;
         answer(&mut stream)?;
@@ -39,5 +47,5 @@ fn exchange(tunnel: &Tunneled) -> Result<[f64; 2]> {
         }
     }
     times.sort_unstable();
-    Ok([0.5, 0.99].map(|share| percentile(&times, share) as f64 / 1000.0))
+    Ok([0.5, 0.99].map(|share| percentile(&times, share) as f64 / 1e9))
 }

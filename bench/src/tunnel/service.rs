@@ -36,14 +36,14 @@ pub(super) enum Wish {
 
 /// A service on a free port, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Service {
-    pub(super) address: SocketAddr,
+pub(crate) struct Service {
+    pub(crate) address: SocketAddr,
     listener: TcpListener,
     kept: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Service {
-    pub(super) fn start(on: Ipv4Addr) -> Result<Self> {
+    pub(crate) fn start(on: Ipv4Addr) -> Result<Self> {
         let listener = TcpListener::bind((on, 0))?;
         let address = listener.local_addr()?;
         let kept: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
@@ -64,7 +64,7 @@ impl Service {
     }
 
     /// Ends the connections of the visitors that were kept.
-    pub(super) fn let_go(&self) {
+    pub(crate) fn let_go(&self) {
         if let Ok(mut kept) = self.kept.lock() {
             kept.clear();
         }

@@ -4,26 +4,19 @@ use std::net::Ipv4Addr;
 
 use anyhow::Result;
 
-#[cfg(target_os = "linux")]
 use super::lossy::Namespace;
 
 /// A machine, by the address where others reach it.
 #[derive(Debug)]
-pub(super) struct Machine {
-    pub(super) address: Ipv4Addr,
-    #[cfg(target_os = "linux")]
+pub(crate) struct Machine {
+    pub(crate) address: Ipv4Addr,
     namespace: Option<Namespace>,
 }
 
 /// This machine, for itself alone.
-static LOOPBACK: Machine = Machine {
-    address: Ipv4Addr::LOCALHOST,
-    #[cfg(target_os = "linux")]
-    namespace: None,
-};
+static LOOPBACK: Machine = Machine { address: Ipv4Addr::LOCALHOST, namespace: None };
 
 impl Machine {
-    #[cfg(target_os = "linux")]
     pub(super) fn there(address: Ipv4Addr, namespace: Namespace) -> Self {
         Self { address, namespace: Some(namespace) }
     }
@@ -32,8 +25,7 @@ impl Machine {
     ///
     /// # Errors
     /// Those of `act`.
-    pub(super) fn run<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        #[cfg(target_os = "linux")]
+    pub(crate) fn run<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         if let Some(namespace) = &self.namespace {
             return namespace.run(act);
         }
@@ -43,14 +35,14 @@ impl Machine {
 
 /// The machines of a tunnel.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Site<'a> {
+pub(crate) struct Site<'a> {
     /// Where visitors come to.
-    pub(super) server: &'a Machine,
+    pub(crate) server: &'a Machine,
     /// Where the service is.
-    pub(super) client: &'a Machine,
+    pub(crate) client: &'a Machine,
 }
 
 impl Site<'static> {
     /// All in one place.
-    pub(super) const LOOPBACK: Self = Self { server: &LOOPBACK, client: &LOOPBACK };
+    pub(crate) const LOOPBACK: Self = Self { server: &LOOPBACK, client: &LOOPBACK };
 }

@@ -43,7 +43,7 @@ impl Drop for Forwarder {
     fn drop(&mut self) {
         self.stop = None;
         let Some(Ok(Err(error))) = self.thread.take().map(JoinHandle::join) else { return };
-        eprintln!("xtask: the emulated cable broke: {error:#}");
+        eprintln!("bench: the emulated cable broke: {error:#}");
     }
 }
 

@@ -13,13 +13,19 @@ use anyhow::{Context, Result};
 pub(super) use self::namespace::Namespace;
 use self::path::{Distance, Emulation, Path};
 use super::{
-    Bench, Bound,
+    Bench, Service, Site, Through, Tunneled,
     bulk::flow,
-    service::{Service, Wish, visit},
-    site::Site,
-    through::{Through, Tunneled},
+    service::{Wish, visit},
+    tunneled::verified,
 };
-use crate::stats::median;
+use crate::{
+    results::{Better, Bound, RELAY, Row},
+    stats::median,
+    unit::Unit,
+};
+
+/// A run takes seconds, and what is lost in it is the same each time.
+const ROUNDS_MAX: u32 = 3;
 
 /// Of all packets in each direction, over both cables.
 const LOSS: f64 = 0.01;
@@ -33,10 +39,13 @@ const WARM_UP_ROUND_TRIPS: u32 = 10;
 /// Shorter than what BBR takes to look at the empty path again, for which it pauses.
 const SECONDS: f64 = 3.5;
 
+/// To see whether it works.
+const QUICK_SECONDS: f64 = 0.5;
+
 /// Every Linux lets every namespace have it. It takes each loss for a full line, so it shows best what a long path costs.
 const MOST_TIMID: &str = "reno";
 
-pub(super) fn measure(bench: &mut Bench) -> Result<()> {
+pub(super) fn measure(bench: &mut Bench<'_>) -> Result<()> {
     let default = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control")
         .context("cannot read the system's congestion control")?;
     for milliseconds in [50, 200] {
@@ -53,12 +62,13 @@ pub(super) fn measure(bench: &mut Bench) -> Result<()> {
 }
 
 /// Measures over this distance; `in_full` also the other tunnels, and what a stalled stream does to another.
-fn along(bench: &mut Bench, distance: Distance<'_>, name: &str, in_full: bool) -> Result<()> {
+fn along(bench: &mut Bench<'_>, distance: Distance<'_>, name: &str, in_full: bool) -> Result<()> {
     let name = format!("1 stream, {name}, {}", distance.congestion);
+    let row = Row::new(&*name, Unit::BytesPerSecond, Better::Higher);
     let path = match Path::new(distance) {
         Ok(path) => path,
         Err(reason) => {
-            bench.not_measured(&name, &format!("{reason:#}"));
+            bench.not_measured(row, &format!("{reason:#}"));
             return Ok(());
         }
     };
@@ -73,32 +83,30 @@ fn along(bench: &mut Bench, distance: Distance<'_>, name: &str, in_full: bool) -
     let takes_part = |way: &Through| match way {
         Through::Relay | Through::Nothing => true,
         Through::Bore | Through::Rathole => in_full,
-        Through::Haproxy => false,
+        Through::Haproxy | Through::HaproxyTwice => false,
     };
     let ways: Vec<_> = bench.ways.iter().copied().filter(takes_part).collect();
-    let start = |way: &Through| bench.programs.start(*way, service.address, site);
+    let start = |way: &Through| verified(&bench.peers, *way, service.address, site);
     let tunnels = ways.iter().map(start).collect::<Result<Vec<_>>>()?;
+    let seconds = if bench.run.quick { QUICK_SECONDS } else { SECONDS };
     let mut beside_stalled = Vec::new();
-    let figures = bench.turns(&tunnels, |tunnel| {
+    let taken = Bench::through(tunnels, bench.run.rounds_up_to(ROUNDS_MAX), |tunnel, _| {
         if in_full && tunnel.way == Through::Relay {
             let _stalled = come(&path, tunnel)?;
             // Until all that holds its bytes on the way is full: what it does then is the question.
             thread::sleep(WARM_UP_ROUND_TRIPS * distance.round_trip);
-            beside_stalled.push(rate(&path, tunnel, distance)?);
+            beside_stalled.push(rate(&path, tunnel, distance, seconds)?);
         }
-        Ok([rate(&path, tunnel, distance)?])
+        Ok([rate(&path, tunnel, distance, seconds)?])
     })?;
-    let of_way =
-        |way: &Through| ways.iter().position(|other| other == way).map_or(f64::NAN, |at| figures[at][0]);
-    let column: Vec<_> = bench.ways.iter().map(of_way).collect();
-    let show = |bytes: f64| format!("{:.2} MB/s", bytes / 1e6);
-    bench.compare(&name, &column, show, &[Through::Nothing], Bound::AtLeast(0.95));
+    let alone = median(&taken.figures[0][0]);
+    let row = row.against(&[Through::Nothing.label()]).bound(Bound::AtLeastTimes(0.95));
+    bench.add::<1>(row, &taken, 0);
     if in_full {
-        let beside = median(&beside_stalled);
         // Chance alone, in what is lost, moves it by some percent; a stall that is passed on stops it.
-        let holds = beside >= 0.9 * column[0];
-        let bound = format!("as alone: at least {}", show(0.9 * column[0]));
-        bench.absolute("the same beside one that is not read", show(beside), &bound, holds);
+        let row =
+            Row::new(format!("{name}, beside one that is not read"), Unit::BytesPerSecond, Better::Higher);
+        bench.section.add(row.figure(RELAY, &beside_stalled).bound(Bound::AtLeast(0.9 * alone)));
     }
     Ok(())
 }
@@ -109,8 +117,8 @@ fn come(path: &Path, tunnel: &Tunneled) -> Result<TcpStream> {
 }
 
 /// Bytes a second.
-fn rate(path: &Path, tunnel: &Tunneled, distance: Distance<'_>) -> Result<f64> {
-    let [bytes, _] =
-        flow(tunnel, &[come(path, tunnel)?], WARM_UP_ROUND_TRIPS * distance.round_trip, SECONDS)?;
+fn rate(path: &Path, tunnel: &Tunneled, distance: Distance<'_>, seconds: f64) -> Result<f64> {
+    let warm_up = WARM_UP_ROUND_TRIPS * distance.round_trip;
+    let [bytes, ..] = flow(tunnel, &[come(path, tunnel)?], warm_up, seconds, None)?;
     Ok(bytes)
 }

