@@ -1,12 +1,13 @@
 //! Many clients at once.
 
 use std::{
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     thread,
 };
 
 use anyhow::Result;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 use crate::protocol::Protocol;
 
@@ -21,19 +22,33 @@ pub(crate) fn fresh_prefix() -> String {
     [letter(number / 676), letter(number / 26), letter(number)].iter().collect()
 }
 
+/// Where a crowd connects to, and from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dial {
+    pub(crate) to: SocketAddr,
+    /// An address of its own. Of the ports of one address the system has to search for a free one, the longer the more are taken: that
+    /// would be measured where others connect from the same.
+    pub(crate) from: Option<Ipv4Addr>,
+}
+
+impl Dial {
+    pub(crate) fn connect(&self) -> Result<TcpStream> {
+        let Some(from) = self.from else { return Ok(TcpStream::connect(self.to)?) };
+        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        bind(&socket, &SocketAddr::from((from, 0)))?;
+        connect(&socket, &self.to)?;
+        Ok(socket.into())
+    }
+}
+
 /// Registers `count` clients as fast as this process can, and returns when every one has the proof that it can be reached.
 ///
 /// # Errors
 /// A client cannot connect or gets no proof.
-pub(crate) fn register(
-    protocol: Protocol,
-    address: SocketAddr,
-    prefix: &str,
-    count: usize,
-) -> Result<Vec<TcpStream>> {
+pub(crate) fn register(protocol: Protocol, dial: Dial, prefix: &str, count: usize) -> Result<Vec<TcpStream>> {
     in_parallel(count, |numbers| {
         let mut clients = numbers
-            .map(|n| protocol.open(address, &format!("{prefix}{n:05}")))
+            .map(|n| protocol.open(dial.connect()?, &format!("{prefix}{n:05}")))
             .collect::<Result<Vec<_>>>()?;
         clients.iter_mut().try_for_each(|client| protocol.confirm(client))?;
         Ok(clients)
@@ -64,4 +79,21 @@ pub(crate) fn in_parallel(
         all.extend(some?);
         Ok(all)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_crowd_may_come_from_an_address_of_its_own() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        let from = Ipv4Addr::new(127, 0, 0, 2);
+        let stream = Dial { to, from: Some(from) }.connect().unwrap();
+        assert_eq!(stream.local_addr().unwrap().ip(), from);
+        assert_eq!(Dial { to, from: None }.connect().unwrap().peer_addr().unwrap(), to);
+    }
 }

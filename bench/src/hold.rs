@@ -3,14 +3,22 @@
 use std::{
     env,
     io::{self, BufRead, BufReader, Read},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     process::{Child, Command, Stdio},
 };
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 
-use crate::{crowd, machine, protocol::Protocol, tunnel};
+use crate::{
+    crowd::{self, Dial},
+    machine,
+    protocol::Protocol,
+    tunnel,
+};
+
+/// Another one of this machine's than those under measurement connect from.
+const OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// Hold idle connections until the standard input ends
 #[derive(Debug, Args)]
@@ -32,9 +40,10 @@ pub(crate) enum What {
 impl Hold {
     pub(crate) fn run(self) -> Result<()> {
         machine::raise_descriptor_limit();
+        let dial = Dial { to: self.address, from: Some(OWN_ADDRESS) };
         let held = match self.what {
-            What::Names => crowd::register(Protocol::Relay, self.address, "idle", self.count)?,
-            What::Streams => tunnel::idle_visitors(self.address, self.count)?,
+            What::Names => crowd::register(Protocol::Relay, dial, "idle", self.count)?,
+            What::Streams => tunnel::idle_visitors(dial, self.count)?,
         };
         println!("held {}", held.len());
         io::stdin().read_to_end(&mut Vec::new())?;

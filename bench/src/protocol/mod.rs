@@ -25,9 +25,8 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
-    /// Connects and asks to be reached under `name`, without waiting for the proof; [`Self::confirm`] does.
-    pub(crate) fn open(self, address: SocketAddr, name: &str) -> Result<TcpStream> {
-        let mut stream = TcpStream::connect(address)?;
+    /// Asks to be reached under `name`, without waiting for the proof; [`Self::confirm`] does.
+    pub(crate) fn open(self, mut stream: TcpStream, name: &str) -> Result<TcpStream> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(DEADLINE))?;
         let request = match self {
@@ -61,7 +60,7 @@ impl Protocol {
 
     /// Connects and is certain to be reached under `name`.
     pub(crate) fn register(self, address: SocketAddr, name: &str) -> Result<TcpStream> {
-        let mut stream = self.open(address, name)?;
+        let mut stream = self.open(TcpStream::connect(address)?, name)?;
         self.confirm(&mut stream)?;
         Ok(stream)
     }

@@ -1,20 +1,16 @@
 //! What an open stream that carries nothing costs the server.
 
-use std::{
-    net::{SocketAddr, TcpStream},
-    thread,
-    time::Duration,
-};
+use std::{net::TcpStream, thread, time::Duration};
 
 use anyhow::Result;
 
 use super::{
     Bench, Site, Taken, Through,
-    service::{Wish, answer, visit},
+    service::{Wish, answer, wish_on},
     tunneled::{TUNNELS, verified},
 };
 use crate::{
-    crowd::in_parallel,
+    crowd::{Dial, in_parallel},
     results::{Better, Bound, Row},
     run::turns,
     unit::{Unit, grouped},
@@ -37,7 +33,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<()> {
             // A tunnel of its own each time: one that had these visitors before has their memory still.
             let tunnel = verified(&bench.peers, *way, bench.service.address, Site::LOOPBACK)?;
             let before = tunnel.server_resident()?;
-            let visitors = idle_visitors(tunnel.address, streams)?;
+            let visitors = idle_visitors(Dial { to: tunnel.address, from: None }, streams)?;
             // What was used while they came is given back or is not: a moment decides.
             thread::sleep(Duration::from_secs(1));
             let per_stream = tunnel.server_resident()?.saturating_sub(before) as f64 / streams as f64;
@@ -57,11 +53,11 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<()> {
 ///
 /// # Errors
 /// One of them gets no answer.
-pub(crate) fn idle_visitors(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
+pub(crate) fn idle_visitors(dial: Dial, count: usize) -> Result<Vec<TcpStream>> {
     in_parallel(count, |numbers| {
         numbers
             .map(|_| {
-                let mut visitor = visit(address, Wish::Keep)?;
+                let mut visitor = wish_on(dial.connect()?, Wish::Keep)?;
                 answer(&mut visitor)?;
                 Ok(visitor)
             })

@@ -104,8 +104,14 @@ fn serve(mut visitor: TcpStream) -> Result<Option<TcpStream>> {
 /// # Errors
 /// Nobody listens.
 pub(super) fn visit(address: SocketAddr, wish: Wish) -> Result<TcpStream> {
-    let mut stream =
-        TcpStream::connect_timeout(&address, DEADLINE).context("cannot connect to the tunnel")?;
+    wish_on(TcpStream::connect_timeout(&address, DEADLINE).context("cannot connect to the tunnel")?, wish)
+}
+
+/// Says what is wanted.
+///
+/// # Errors
+/// The connection is gone.
+pub(super) fn wish_on(mut stream: TcpStream, wish: Wish) -> Result<TcpStream> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(DEADLINE))?;
     stream.write_all(&[wish as u8; SMALL_BYTES])?;
