@@ -26,14 +26,24 @@ pub(crate) fn fresh_prefix() -> String {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dial {
     pub(crate) to: SocketAddr,
-    /// An address of its own. Of the ports of one address the system has to search for a free one, the longer the more are taken: that
-    /// would be measured where others connect from the same.
-    pub(crate) from: Option<Ipv4Addr>,
+    /// From addresses of its own. Of the ports of one address the system has to search for a free one, the longer the more are taken:
+    /// that would be measured where others connect from the same.
+    pub(crate) from_own: bool,
 }
 
+/// Addresses of a crowd's own.
+const OWN_ADDRESSES: usize = 200;
+
 impl Dial {
-    pub(crate) fn connect(&self) -> Result<TcpStream> {
-        let Some(from) = self.from else { return Ok(TcpStream::connect(self.to)?) };
+    /// Connects the client number `n`.
+    ///
+    /// # Errors
+    /// Nobody listens, or there are no more descriptors or ports.
+    pub(crate) fn connect(&self, n: usize) -> Result<TcpStream> {
+        if !self.from_own {
+            return Ok(TcpStream::connect(self.to)?);
+        }
+        let from = Ipv4Addr::new(127, 1, 0, 1 + (n % OWN_ADDRESSES) as u8);
         let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         bind(&socket, &SocketAddr::from((from, 0)))?;
         connect(&socket, &self.to)?;
@@ -48,7 +58,7 @@ impl Dial {
 pub(crate) fn register(protocol: Protocol, dial: Dial, prefix: &str, count: usize) -> Result<Vec<TcpStream>> {
     in_parallel(count, |numbers| {
         let mut clients = numbers
-            .map(|n| protocol.open(dial.connect()?, &format!("{prefix}{n:05}")))
+            .map(|n| protocol.open(dial.connect(n)?, &format!("{prefix}{n:05}")))
             .collect::<Result<Vec<_>>>()?;
         clients.iter_mut().try_for_each(|client| protocol.confirm(client))?;
         Ok(clients)
@@ -88,12 +98,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_crowd_may_come_from_an_address_of_its_own() {
+    fn a_crowd_may_come_from_addresses_of_its_own() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = listener.local_addr().unwrap();
-        let from = Ipv4Addr::new(127, 0, 0, 2);
-        let stream = Dial { to, from: Some(from) }.connect().unwrap();
-        assert_eq!(stream.local_addr().unwrap().ip(), from);
-        assert_eq!(Dial { to, from: None }.connect().unwrap().peer_addr().unwrap(), to);
+        let from = |from_own, n| Dial { to, from_own }.connect(n).unwrap().local_addr().unwrap().ip();
+        assert_eq!(from(true, 0), Ipv4Addr::new(127, 1, 0, 1));
+        assert_eq!(from(true, 203), Ipv4Addr::new(127, 1, 0, 4));
+        assert_eq!(from(false, 3), Ipv4Addr::LOCALHOST);
     }
 }

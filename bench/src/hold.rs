@@ -3,7 +3,7 @@
 use std::{
     env,
     io::{self, BufRead, BufReader, Read},
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
 };
 
@@ -16,9 +16,6 @@ use crate::{
     protocol::Protocol,
     tunnel,
 };
-
-/// Another one of this machine's than those under measurement connect from.
-const OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// Hold idle connections until the standard input ends
 #[derive(Debug, Args)]
@@ -40,7 +37,7 @@ pub(crate) enum What {
 impl Hold {
     pub(crate) fn run(self) -> Result<()> {
         machine::raise_descriptor_limit();
-        let dial = Dial { to: self.address, from: Some(OWN_ADDRESS) };
+        let dial = Dial { to: self.address, from_own: true };
         let held = match self.what {
             What::Names => crowd::register(Protocol::Relay, dial, "idle", self.count)?,
             What::Streams => tunnel::idle_visitors(dial, self.count)?,

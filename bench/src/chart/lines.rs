@@ -23,18 +23,21 @@ type Points = Vec<(f64, Ratio)>;
 pub(super) fn draw(title: &str, rows: &[&Row]) -> Result<String> {
     let lines: Vec<_> = rows.iter().map(|row| (*row, points(row))).filter(|(_, p)| p.len() > 1).collect();
     let legend = LEGEND * lines.len() as i32;
-    let (top, bottom) = (HEADING + legend + MARGIN, HEADING + legend + MARGIN + PLOT);
+    let bottom = HEADING + legend + MARGIN + PLOT;
     let highest =
-        lines.iter().flat_map(|(_, points)| points).map(|(_, ratio)| ratio.high).fold(1.0, f64::max);
-    let most = (highest * 1.05).max(1.25);
-    let y = |value: f64| bottom - (value / most * f64::from(PLOT)).round() as i32;
+        lines.iter().flat_map(|(_, points)| points).map(|(_, ratio)| ratio.median).fold(1.0, f64::max);
+    let most = (highest * 1.2).max(1.25);
+    // An interval may be longer than the chart is high.
+    let y = |value: f64| bottom - (value.min(most) / most * f64::from(PLOT)).round() as i32;
     Canvas::svg((WIDTH as u32, (bottom + AXIS) as u32), title, |canvas| {
         canvas.heading(title, (MARGIN, HEADING / 2), 16.0)?;
         axes(canvas, y, most, bottom, &lines)?;
         for (number, ((row, points), color)) in lines.iter().zip(LINES.iter().cycle()).enumerate() {
             let at = HEADING + LEGEND * number as i32 + LEGEND / 2;
             canvas.line(vec![(MARGIN, at), (MARGIN + 24, at)], *color, 1.0, 3)?;
-            canvas.text(&row.measure, (MARGIN + 32, at), 12.0, GREY, Align::Left)?;
+            let inverse = if row.better == Better::Higher { " (its inverse)" } else { "" };
+            let name = format!("{}{inverse}", row.measure);
+            canvas.text(&name, (MARGIN + 32, at), 12.0, GREY, Align::Left)?;
             let pixels: Vec<_> = points.iter().map(|(others, r)| (x(*others), y(r.median))).collect();
             canvas.line(pixels.clone(), *color, 1.0, 2)?;
             for ((others, ratio), at) in points.iter().zip(pixels) {
@@ -42,7 +45,6 @@ pub(super) fn draw(title: &str, rows: &[&Row]) -> Result<String> {
                 canvas.dot(at, *color)?;
             }
         }
-        debug_assert!(top < bottom);
         Ok(())
     })
 }
@@ -54,13 +56,7 @@ fn axes(
     bottom: i32,
     lines: &[(&Row, Points)],
 ) -> Result<()> {
-    let step = if most > 4.0 {
-        1.0
-    } else if most > 2.0 {
-        0.5
-    } else {
-        0.25
-    };
+    let step = step(most);
     let mut value = 0.0;
     while value <= most {
         canvas.line(vec![(LEFT, y(value)), (WIDTH - RIGHT, y(value))], GREY, FAINT, 1)?;
@@ -78,6 +74,13 @@ fn axes(
     }
     let caption = "idle names or streams beside";
     canvas.text(caption, ((LEFT + WIDTH - RIGHT) / 2, bottom + 32), 12.0, GREY, Align::Center)
+}
+
+/// Between the lines of the axis: a number that people count by, for no more than ten lines.
+fn step(most: f64) -> f64 {
+    let power = 10_f64.powf((most / 10.0).log10().floor());
+    let fits = |step: &f64| most / step <= 10.0;
+    [1.0, 2.0, 2.5, 5.0].map(|digit| digit * power).into_iter().find(fits).unwrap_or(10.0 * power)
 }
 
 /// Powers of ten are as far from each other as 1,000 is from none.
@@ -116,6 +119,13 @@ mod tests {
         assert_eq!(cost(&row(Better::Lower, &[2.0])), [(0.0, 1.0), (1000.0, 2.0)]);
         assert_eq!(cost(&row(Better::Higher, &[0.5])), [(0.0, 1.0), (1000.0, 2.0)]);
         assert_eq!(cost(&row(Better::Lower, &[])), [(0.0, 1.0)]);
+    }
+
+    #[test]
+    fn the_axis_has_ten_lines_at_most() {
+        for (most, expected) in [(1.25, 0.2), (2.0, 0.2), (2.2, 0.25), (4.0, 0.5), (9.0, 1.0), (31.0, 5.0)] {
+            assert!((step(most) - expected).abs() < 1e-9, "{most}: {}", step(most));
+        }
     }
 
     #[test]

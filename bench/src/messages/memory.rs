@@ -32,7 +32,7 @@ pub(super) fn idle(bench: &mut Bench<'_>) -> Result<()> {
             // A server of its own each time: one that had these clients before has their memory still.
             let server = bench.start(*p)?;
             let before = server.resident()?;
-            let held = register(*p, Dial { to: server.address, from: None }, &fresh_prefix(), clients)?;
+            let held = register(*p, Dial { to: server.address, from_own: false }, &fresh_prefix(), clients)?;
             // What was used while they registered is given back or is not: a moment decides.
             thread::sleep(Duration::from_secs(1));
             let per_client = server.resident()?.saturating_sub(before) as f64 / clients as f64;
@@ -61,8 +61,12 @@ pub(super) fn storm(bench: &mut Bench<'_>) -> Result<()> {
     let rounds = bench.run.rounds_up_to(ROUNDS_MAX);
     let taken = bench.in_turn(&[Protocol::Nats], rounds, |server, _| {
         let start = Instant::now();
-        let held =
-            register(server.protocol, Dial { to: server.address, from: None }, &fresh_prefix(), clients)?;
+        let held = register(
+            server.protocol,
+            Dial { to: server.address, from_own: false },
+            &fresh_prefix(),
+            clients,
+        )?;
         let seconds = start.elapsed().as_secs_f64();
         drop(held);
         // The server has to notice that they are gone before the next storm.

@@ -3,6 +3,8 @@
 mod names;
 mod streams;
 
+use std::time::Duration;
+
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
@@ -38,6 +40,9 @@ const LEVELS: [usize; 3] = [0, 1_000, 10_000];
 const ROUNDS_MAX: u32 = 6;
 /// What stays free for the relay's own needs and for the clients under measurement.
 const FREE_DESCRIPTORS: usize = 600;
+
+/// Until the end of the others is no longer any work.
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// What the measures are taken with.
 struct Bench<'a> {
@@ -86,7 +91,9 @@ fn filled<const N: usize>(mut row: Row, levels: &[usize], figures: &[[Vec<f64>; 
         row = row.figure(&label(*level), &figures[n]);
     }
     let subject = levels.iter().rev().find(|level| **level <= LEVELS[2]).map_or(0, |level| *level);
-    row.about(&label(subject)).against(&["none"]).bound(Bound::Within(0.1))
+    let row = row.about(&label(subject)).against(&["none"]);
+    // The slowest of a hundred depend on whatever else the machine does.
+    if row.measure.contains("p99") { row } else { row.bound(Bound::Within(0.1)) }
 }
 
 #[cfg(test)]

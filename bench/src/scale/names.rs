@@ -1,10 +1,10 @@
 //! Two clients, four pairs, and a newcomer, beside registered names that are idle.
 
-use std::time::Instant;
+use std::{thread, time::Instant};
 
 use anyhow::Result;
 
-use super::{Bench, ROUNDS_MAX, filled, levels};
+use super::{Bench, ROUNDS_MAX, SETTLE, filled, levels};
 use crate::{
     crowd::fresh_prefix,
     hold::{Held, What},
@@ -33,10 +33,13 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<()> {
         rounds,
         |_| "idle names",
         |(level, server), _| {
-            let _others = Held::start(What::Names, server.address, *level)?;
+            let others = Held::start(What::Names, server.address, *level)?;
             let [p50, p99, _] = exchange_between(server, exchanges)?;
             let [new_p50, new_p99] = register_one_by_one(server, newcomers)?;
-            Ok([p50, p99, pair_rate(server, MESSAGE_BYTES, seconds)?, new_p50, new_p99])
+            let rate = pair_rate(server, MESSAGE_BYTES, seconds)?;
+            drop(others);
+            thread::sleep(SETTLE);
+            Ok([p50, p99, rate, new_p50, new_p99])
         },
     )?;
     let rows = [

@@ -1,10 +1,10 @@
 //! A visitor, and a stream that is open, beside streams that are idle.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, thread};
 
 use anyhow::Result;
 
-use super::{Bench, ROUNDS_MAX, filled, levels};
+use super::{Bench, ROUNDS_MAX, SETTLE, filled, levels};
 use crate::{
     hold::{Held, What},
     machine,
@@ -39,6 +39,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<()> {
             let come = visits(tunnel, number)?;
             drop(others);
             service.let_go();
+            thread::sleep(SETTLE);
             Ok([p50, p99, come.p50, come.p99, come.cpu])
         },
     )?;

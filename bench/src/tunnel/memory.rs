@@ -33,7 +33,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<()> {
             // A tunnel of its own each time: one that had these visitors before has their memory still.
             let tunnel = verified(&bench.peers, *way, bench.service.address, Site::LOOPBACK)?;
             let before = tunnel.server_resident()?;
-            let visitors = idle_visitors(Dial { to: tunnel.address, from: None }, streams)?;
+            let visitors = idle_visitors(Dial { to: tunnel.address, from_own: false }, streams)?;
             // What was used while they came is given back or is not: a moment decides.
             thread::sleep(Duration::from_secs(1));
             let per_stream = tunnel.server_resident()?.saturating_sub(before) as f64 / streams as f64;
@@ -56,8 +56,8 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<()> {
 pub(crate) fn idle_visitors(dial: Dial, count: usize) -> Result<Vec<TcpStream>> {
     in_parallel(count, |numbers| {
         numbers
-            .map(|_| {
-                let mut visitor = wish_on(dial.connect()?, Wish::Keep)?;
+            .map(|n| {
+                let mut visitor = wish_on(dial.connect(n)?, Wish::Keep)?;
                 answer(&mut visitor)?;
                 Ok(visitor)
             })
