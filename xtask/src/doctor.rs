@@ -1,6 +1,6 @@
 //! `cargo xtask doctor`: what this machine can build and run, and the command that brings what is missing.
 
-use std::{collections::BTreeSet, process::ExitCode};
+use std::{collections::BTreeSet, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -21,6 +21,18 @@ pub(crate) struct Doctor {
     #[arg(long)]
     install: bool,
 }
+
+/// What the bench measures beside, or with, and Debian's package of it. Without one of them its rows say "not measured".
+const PEERS: &[(&str, &str)] = &[
+    ("haproxy", "haproxy"),
+    ("mosquitto", "mosquitto"),
+    ("wrk", "wrk"),
+    ("redis-benchmark", "redis-tools"),
+    ("redis-server", "redis-server"),
+    ("iperf3", "iperf3"),
+    ("nginx", "nginx-light"),
+    ("perf", "linux-perf"),
+];
 
 /// Something that a command needs.
 struct Need {
@@ -130,6 +142,11 @@ fn needs(sh: &Shell) -> Result<Vec<Need>> {
             Need::program("lintian", "the packages: Debian's own judgement", "lintian"),
             Need::program("debootstrap", "the packages: a system to install them on", "debootstrap"),
         ]);
+        needs.extend(PEERS.iter().map(|(name, package)| {
+            let mut need = Need::program(name, "the bench", package);
+            need.is_there |= Path::new("/usr/sbin").join(name).is_file();
+            need
+        }));
     }
     Ok(needs)
 }

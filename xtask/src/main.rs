@@ -6,6 +6,7 @@ mod build;
 mod builders;
 mod checksum;
 mod ci;
+mod date;
 mod dependencies;
 mod dist;
 mod doctor;
