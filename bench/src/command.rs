@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, time::Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 
 use crate::{hold, messages, report, results::Section, run::Run, saved, scale, tunnel};
@@ -48,26 +48,34 @@ pub fn main() -> ExitCode {
 impl What {
     fn run(self) -> Result<()> {
         let started = Instant::now();
+        let mut failures = Vec::new();
         match self {
             Self::All(all) => {
                 let run = &all.run;
-                keep(run, messages::take(run, &[], &[])?)?;
-                keep(run, tunnel::take(run, &[])?)?;
-                keep(run, scale::take(run, &[])?)?;
+                failures.extend(keep(run, messages::take(run, &[], &[])?)?);
+                failures.extend(keep(run, tunnel::take(run, &[])?)?);
+                failures.extend(keep(run, scale::take(run, &[])?)?);
             }
-            Self::Messages(suite) => keep(&suite.run, messages::take(&suite.run, &suite.only, &suite.size)?)?,
-            Self::Tunnel(suite) => keep(&suite.run, tunnel::take(&suite.run, &suite.only)?)?,
-            Self::Scale(suite) => keep(&suite.run, scale::take(&suite.run, &suite.only)?)?,
+            Self::Messages(suite) => {
+                failures = keep(&suite.run, messages::take(&suite.run, &suite.only, &suite.size)?)?;
+            }
+            Self::Tunnel(suite) => failures = keep(&suite.run, tunnel::take(&suite.run, &suite.only)?)?,
+            Self::Scale(suite) => failures = keep(&suite.run, scale::take(&suite.run, &suite.only)?)?,
             Self::Draw => return saved::draw(),
             Self::Hold(hold) => return hold.run(),
         }
         println!("\nMeasured in {}", report::duration(started.elapsed()));
+        ensure!(failures.is_empty(), "not everything was measured:\n  {}", failures.join("\n  "));
         Ok(())
     }
 }
 
-/// Shows a section, and saves it where that was asked for.
-fn keep(run: &Run, section: Section) -> Result<()> {
+/// Shows a section, and saves it where that was asked for. What broke in it.
+fn keep(run: &Run, mut section: Section) -> Result<Vec<String>> {
     println!("\n{}", section.markdown());
-    if run.save { saved::put(section) } else { Ok(()) }
+    let failures = std::mem::take(&mut section.failures);
+    if run.save {
+        saved::put(section)?;
+    }
+    Ok(failures)
 }

@@ -76,7 +76,7 @@ mod tests {
             .missing("other", "apt install other")
             .against(&["peer"])
             .bound(Bound::AtLeastTimes(5.0));
-        let section = Section { name: "s".into(), about: "About.".into(), rows: vec![row] };
+        let section = Section { name: "s".into(), about: "About.".into(), rows: vec![row], failures: vec![] };
         let text = section.markdown();
         assert!(text.starts_with("About.\n\n| measure | relay | peer | other        | ratio"), "{text}");
         assert!(

@@ -18,6 +18,9 @@ pub(crate) struct Section {
     /// The command, the machine and the versions, in words.
     pub(crate) about: String,
     pub(crate) rows: Vec<Row>,
+    /// Measures that broke, each with its reason. They are no figures, so they are not kept.
+    #[serde(skip)]
+    pub(crate) failures: Vec<String>,
 }
 
 /// One measure.
@@ -193,7 +196,7 @@ pub(crate) fn shown_ratio(ratio: Ratio) -> String {
 
 impl Section {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), about: String::new(), rows: Vec::new() }
+        Self { name: name.to_owned(), about: String::new(), rows: Vec::new(), failures: Vec::new() }
     }
 
     /// Adds a row and shows it.

@@ -67,23 +67,26 @@ impl Run {
         if self.quick { number / 10 } else { number }
     }
 
-    /// Takes each measure of `only`, or all of them, and says which it is at.
-    ///
-    /// # Errors
-    /// The first that fails.
+    /// Takes each measure of `only`, or all of them, and says which it is at. One that breaks does not keep the others from being
+    /// taken. What broke, with the reasons.
     pub(crate) fn each<M: ValueEnum + Copy>(
         suite: &str,
         only: &[M],
         mut take: impl FnMut(M) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Vec<String> {
         let measures = if only.is_empty() { M::value_variants() } else { only };
+        let mut failures = Vec::new();
         for (number, measure) in measures.iter().enumerate() {
             let value = measure.to_possible_value();
             let name = value.as_ref().map_or("", |value| value.get_name());
             report::step(number + 1, measures.len(), &format!("{suite}: {name}"));
-            take(*measure)?;
+            if let Err(error) = take(*measure) {
+                report::clear();
+                println!("  FAILED: {error:#}");
+                failures.push(format!("{suite} {name}: {error:#}"));
+            }
         }
-        Ok(())
+        failures
     }
 }
 

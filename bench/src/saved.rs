@@ -101,7 +101,8 @@ mod tests {
     #[test]
     fn the_page_has_a_place_for_every_suite_and_says_what_was_not_measured() {
         let row = Row::new("a measure", Unit::Count, Better::Lower).figure(RELAY, &[1.0]);
-        let section = Section { name: "tunnel".into(), about: "About.".into(), rows: vec![row] };
+        let section =
+            Section { name: "tunnel".into(), about: "About.".into(), rows: vec![row], failures: vec![] };
         let page = filled(TEMPLATE, &[section]).unwrap();
         assert!(page.contains("| a measure | 1     |"), "{page}");
         assert_eq!(page.matches("Not measured yet.").count(), 2);
@@ -122,6 +123,7 @@ mod tests {
             name: name.into(),
             about: "\"About\"".into(),
             rows: vec![row.clone()],
+            failures: vec![],
         });
         let text = to_json(&sections).unwrap();
         let again: Vec<Section> = serde_json::from_str(&text).unwrap();

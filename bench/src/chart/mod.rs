@@ -151,7 +151,12 @@ mod tests {
                 .figure("NATS & <co>", &[4e-4, 4e-4, 4e-4])
                 .against(&["NATS & <co>"])
         };
-        Section { name: "messages".into(), about: String::new(), rows: measures.iter().map(row).collect() }
+        Section {
+            name: "messages".into(),
+            about: String::new(),
+            rows: measures.iter().map(row).collect(),
+            failures: vec![],
+        }
     }
 
     #[test]

@@ -91,7 +91,7 @@ struct Bench<'a> {
 /// Takes these measures, or all of them.
 ///
 /// # Errors
-/// A tunnel does not start or breaks.
+/// There is no program to measure. What breaks later is in the section.
 pub(crate) fn take(run: &Run, only: &[Measure]) -> Result<Section> {
     let peers = Peers::find(run.program()?, if run.no_peer { &[] } else { WANTED });
     let mut bench = Bench {
@@ -103,7 +103,7 @@ pub(crate) fn take(run: &Run, only: &[Measure]) -> Result<Section> {
         section: Section::new("tunnel"),
         note: None,
     };
-    Run::each("tunnel", only, |measure| bench.take(measure))?;
+    bench.section.failures = Run::each("tunnel", only, |measure| bench.take(measure));
     let about = machine::about("tunnel", run, &bench.peers.versions(), &bench.counter)?;
     bench.section.about = bench.note.map_or(about.clone(), |note| format!("{about} {note}"));
     Ok(bench.section)
