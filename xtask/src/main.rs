@@ -15,6 +15,7 @@ mod exchange;
 mod files;
 mod image;
 mod installers;
+mod json;
 mod packages;
 mod pipelines;
 mod project;
