@@ -43,7 +43,7 @@ fn group(canvas: &Canvas<'_>, row: &Row, mut y: i32) -> Result<i32> {
     let middle = y + ROW_HEADING / 2;
     canvas.text(&format!("{} ({better})", row.measure), (MARGIN, middle), 13.0, GREY, Align::Left)?;
     if let (Some(ratio), Some(rival)) = (row.ratio(), row.rival()) {
-        let text = format!("{} of {}", shown_ratio(ratio), rival.who);
+        let text = format!("{} times {}", shown_ratio(ratio), rival.who);
         canvas.text(&text, (WIDTH - MARGIN, middle), 12.0, GREY, Align::Right)?;
     }
     y += ROW_HEADING;
