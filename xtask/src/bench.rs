@@ -26,7 +26,8 @@ impl Bench {
         command
             .args(["run", "--quiet", "--locked", "--profile", "load", "--package", "relay-bench", "--"])
             .args(self.arguments)
-            // In the folder where the user stands, of which paths in the arguments are. The bench has the program built when it needs it, by `cargo xtask dist --host`, and finds it here.
+            // Paths in the arguments are those of the folder where the user stands, which stays. The bench has the program built when it
+            // needs it, by `cargo xtask dist --host`, and finds it here.
             .env("RELAY_BENCH_PROGRAM", dist::host_program(&project::shell()?)?)
             .env("RELAY_BENCH_XTASK", env::current_exe()?);
         let status = command.status().context("cargo does not run")?;

@@ -195,3 +195,22 @@ fn install(sh: &Shell, needs: &[Need]) -> Result<()> {
 pub(crate) fn is_root(sh: &Shell) -> bool {
     cmd!(sh, "id -u").quiet().ignore_stderr().read().is_ok_and(|id| id == "0")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn every_program_of_debians_that_the_bench_asks_for_is_known() {
+        let text = fs::read_to_string(project::root().join("bench/src/peers/mod.rs")).unwrap();
+        let mut found = 0;
+        for call in text.split("=> of_debian(").skip(1) {
+            let words: Vec<_> = call.split('"').collect();
+            assert!(PEERS.contains(&(words[1], words[3])), "{} of {}", words[1], words[3]);
+            found += 1;
+        }
+        assert_eq!(found, PEERS.len() - 1, "all but perf");
+    }
+}
