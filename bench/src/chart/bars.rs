@@ -11,6 +11,8 @@ const MARGIN: i32 = 12;
 const LEFT: i32 = 150;
 /// The length of the longest bar; its figure stands on its right.
 const LONGEST: i32 = 470;
+/// How wide a character of a heading is at most, on average.
+const CHARACTER: i32 = 7;
 const HEADING: i32 = 34;
 const ROW_HEADING: i32 = 22;
 const BAR: i32 = 18;
@@ -36,16 +38,12 @@ fn known(row: &Row) -> impl Iterator<Item = (&Figure, f64)> {
 
 /// Draws a row from `y` on and says where the next one begins.
 fn group(canvas: &Canvas<'_>, row: &Row, mut y: i32) -> Result<i32> {
-    let better = match row.better {
-        Better::Higher => "higher is better",
-        Better::Lower => "lower is better",
-    };
     let middle = y + ROW_HEADING / 2;
-    canvas.text(&format!("{} ({better})", row.measure), (MARGIN, middle), 13.0, GREY, Align::Left)?;
-    if let (Some(ratio), Some(rival)) = (row.ratio(), row.rival()) {
-        let text = format!("{} times {}", shown_ratio(ratio), rival.who);
-        canvas.text(&text, (WIDTH - MARGIN, middle), 12.0, GREY, Align::Right)?;
-    }
+    let ratio = row.ratio().zip(row.rival());
+    let ratio =
+        ratio.map_or_else(String::new, |(r, rival)| format!("{} times {}", shown_ratio(r), rival.who));
+    canvas.text(&heading(row, &ratio), (MARGIN, middle), 13.0, GREY, Align::Left)?;
+    canvas.text(&ratio, (WIDTH - MARGIN, middle), 12.0, GREY, Align::Right)?;
     y += ROW_HEADING;
     let most = known(row).map(|(_, median)| median).fold(0.0, f64::max);
     for (figure, median) in known(row) {
@@ -60,6 +58,17 @@ fn group(canvas: &Canvas<'_>, row: &Row, mut y: i32) -> Result<i32> {
     Ok(y + GAP)
 }
 
+/// What a row is about, and which end is the good one where there is room for that beside the ratio.
+fn heading(row: &Row, ratio: &str) -> String {
+    let better = match row.better {
+        Better::Higher => "higher is better",
+        Better::Lower => "lower is better",
+    };
+    let full = format!("{} ({better})", row.measure);
+    let pixels = full.chars().count() as i32 * CHARACTER + ratio.chars().count() as i32 * CHARACTER;
+    if pixels > WIDTH - 4 * MARGIN { row.measure.clone() } else { full }
+}
+
 /// The length of a bar in pixels: one at least, so that it is seen where it begins.
 fn length(value: f64, most: f64) -> i32 {
     if most > 0.0 { ((value / most * f64::from(LONGEST)).round() as i32).max(1) } else { 1 }
@@ -68,6 +77,14 @@ fn length(value: f64, most: f64) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_heading_leaves_room_for_the_ratio() {
+        let row = |measure: &str| Row::new(measure, crate::unit::Unit::Count, Better::Lower);
+        assert_eq!(heading(&row("short"), "0.50 times peer"), "short (lower is better)");
+        let long = "m".repeat(70);
+        assert_eq!(heading(&row(&long), "1.22 [1.09, 1.25] times rathole"), long);
+    }
 
     #[test]
     fn bars_are_as_long_as_their_figures_say() {

@@ -34,7 +34,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<()> {
         bench.add(rate, &taken, 0);
         bench.add(row("p50", Unit::Time, Better::Lower), &taken, 1);
         bench.add(row("p99", Unit::Time, Better::Lower), &taken, 2);
-        bench.add(row("CPU of server and client per request", Unit::Time, Better::Lower), &taken, 3);
+        bench.add(row("CPU per request", Unit::Time, Better::Lower), &taken, 3);
     }
     Ok(())
 }
