@@ -1,6 +1,6 @@
 //! `cargo xtask doctor`: what this machine can build and run, and the command that brings what is missing.
 
-use std::{collections::BTreeSet, process::ExitCode};
+use std::{collections::BTreeSet, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -21,6 +21,18 @@ pub(crate) struct Doctor {
     #[arg(long)]
     install: bool,
 }
+
+/// What the bench measures beside, or with, and Debian's package of it. Without one of them its rows say "not measured".
+const PEERS: &[(&str, &str)] = &[
+    ("haproxy", "haproxy"),
+    ("mosquitto", "mosquitto"),
+    ("wrk", "wrk"),
+    ("redis-benchmark", "redis-tools"),
+    ("redis-server", "redis-server"),
+    ("iperf3", "iperf3"),
+    ("nginx", "nginx-light"),
+    ("perf", "linux-perf"),
+];
 
 /// Something that a command needs.
 struct Need {
@@ -130,6 +142,11 @@ fn needs(sh: &Shell) -> Result<Vec<Need>> {
             Need::program("lintian", "the packages: Debian's own judgement", "lintian"),
             Need::program("debootstrap", "the packages: a system to install them on", "debootstrap"),
         ]);
+        needs.extend(PEERS.iter().map(|(name, package)| {
+            let mut need = Need::program(name, "the bench", package);
+            need.is_there |= Path::new("/usr/sbin").join(name).is_file();
+            need
+        }));
     }
     Ok(needs)
 }
@@ -155,7 +172,7 @@ fn install(sh: &Shell, needs: &[Need]) -> Result<()> {
         needs.iter().filter(|need| !need.is_there).filter_map(|need| need.package).collect();
     if !packages.is_empty() {
         let words = packages.iter().copied().collect::<Vec<_>>().join(" ");
-        if in_path("apt-get").is_none() || !is_root() {
+        if in_path("apt-get").is_none() || !is_root(sh) {
             bail!(
                 "this user cannot install packages here; run `sudo apt install {words}`, or what your system has instead"
             );
@@ -174,12 +191,26 @@ fn install(sh: &Shell, needs: &[Need]) -> Result<()> {
     Ok(())
 }
 
-#[cfg(unix)]
-pub(crate) fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+/// Whether this is the user that may do everything; never on Windows.
+pub(crate) fn is_root(sh: &Shell) -> bool {
+    cmd!(sh, "id -u").quiet().ignore_stderr().read().is_ok_and(|id| id == "0")
 }
 
-#[cfg(not(unix))]
-pub(crate) fn is_root() -> bool {
-    false
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn every_program_of_debians_that_the_bench_asks_for_is_known() {
+        let text = fs::read_to_string(project::root().join("bench/src/peers/mod.rs")).unwrap();
+        let mut found = 0;
+        for call in text.split("=> of_debian(").skip(1) {
+            let words: Vec<_> = call.split('"').collect();
+            assert!(PEERS.contains(&(words[1], words[3])), "{} of {}", words[1], words[3]);
+            found += 1;
+        }
+        assert_eq!(found, PEERS.len() - 1, "all but perf");
+    }
 }

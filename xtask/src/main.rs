@@ -6,6 +6,7 @@ mod build;
 mod builders;
 mod checksum;
 mod ci;
+mod date;
 mod dependencies;
 mod dist;
 mod doctor;
@@ -14,6 +15,7 @@ mod exchange;
 mod files;
 mod image;
 mod installers;
+mod json;
 mod packages;
 mod pipelines;
 mod project;
@@ -58,7 +60,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
-        Command::Bench(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Bench(command) => command.run(),
         Command::Build(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Dist(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Ci(command) => command.run(),

@@ -3,15 +3,21 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{checksum, project, targets::TARGETS, verify::Facts};
+use crate::{
+    checksum,
+    json::{Json, json_object, member, without_empty},
+    project,
+    targets::TARGETS,
+    verify::Facts,
+};
 
 /// The name of the file.
 pub(crate) const FILE: &str = "release.json";
 
 /// Everything in a folder of finished files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Release {
     pub(crate) name: String,
     pub(crate) version: String,
@@ -19,7 +25,7 @@ pub(crate) struct Release {
 }
 
 /// What there is for one platform.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shipped {
     pub(crate) triple: String,
     /// Whose machine it is.
@@ -36,7 +42,7 @@ pub(crate) struct Shipped {
 }
 
 /// The sources.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Source {
     /// The commit.
     pub(crate) commit: String,
@@ -47,7 +53,7 @@ pub(crate) struct Source {
 }
 
 /// The tools, with their versions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MadeWith {
     pub(crate) compiler: String,
     pub(crate) builder: String,
@@ -56,7 +62,7 @@ pub(crate) struct MadeWith {
 }
 
 /// A file and its checksum.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sum {
     pub(crate) file: String,
     pub(crate) bytes: u64,
@@ -70,16 +76,14 @@ impl Sum {
 }
 
 /// A program.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Program {
-    #[serde(flatten)]
     pub(crate) sum: Sum,
-    #[serde(flatten)]
     pub(crate) facts: Facts,
 }
 
 /// What came of the end-to-end suite.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tests {
     /// What the program ran on.
     pub(crate) runner: String,
@@ -87,8 +91,44 @@ pub(crate) struct Tests {
     /// Tests that this runner cannot run, such as those that look at the process from outside.
     pub(crate) not_run: u64,
     /// Of those that passed, the ones that did so only when they were run once more, on a runner that is known to fail by itself.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) second_try: Vec<String>,
+}
+
+json_object!(Release { name, version, targets });
+json_object!(Shipped { triple, machine, source, made_with, archive, files, program, tests });
+json_object!(Source { commit, seconds, modified });
+json_object!(MadeWith { compiler, builder, standard_library });
+json_object!(Sum { file, bytes, sha256 });
+
+/// The members of both parts in one object.
+impl Json for Program {
+    fn to_json(&self) -> Value {
+        let mut object = self.sum.to_json();
+        if let (Some(members), Value::Object(facts)) = (object.as_object_mut(), self.facts.to_json()) {
+            members.extend(facts);
+        }
+        object
+    }
+
+    fn of_json(value: &Value) -> Result<Self> {
+        Ok(Self { sum: Sum::of_json(value)?, facts: Facts::of_json(value)? })
+    }
+}
+
+impl Json for Tests {
+    fn to_json(&self) -> Value {
+        let Self { runner, passed, not_run, second_try } = self;
+        let object = serde_json::json!({
+            "runner": runner, "passed": passed, "not_run": not_run, "second_try": second_try,
+        });
+        without_empty(object, &["second_try"])
+    }
+
+    fn of_json(value: &Value) -> Result<Self> {
+        let second_try = member::<Option<_>>(value, "second_try")?.unwrap_or_default();
+        let (passed, not_run) = (member(value, "passed")?, member(value, "not_run")?);
+        Ok(Self { runner: member(value, "runner")?, passed, not_run, second_try })
+    }
 }
 
 impl Tests {
@@ -117,7 +157,8 @@ impl Release {
         let path = folder.join(FILE);
         let text = fs::read(&path)
             .with_context(|| format!("there is no {}; `cargo xtask dist` makes it", project::shown(&path)))?;
-        serde_json::from_slice(&text).with_context(|| format!("{} is damaged", project::shown(&path)))
+        let read = || Self::of_json(&serde_json::from_slice(&text)?);
+        read().with_context(|| format!("{} is damaged", project::shown(&path)))
     }
 
     /// The text of the file.
@@ -125,7 +166,7 @@ impl Release {
     /// # Errors
     /// None that is known.
     pub(crate) fn to_text(&self) -> Result<String> {
-        Ok(serde_json::to_string_pretty(self)? + "\n")
+        Ok(serde_json::to_string_pretty(&self.to_json())? + "\n")
     }
 
     /// What there is for the platform.
@@ -192,7 +233,15 @@ pub(crate) mod tests {
         release.put(shipped("s390x-unknown-linux-musl", b"two"));
         assert_eq!(release.shipped("s390x-unknown-linux-musl").unwrap().tests, None);
         assert!(release.shipped("nowhere").unwrap_err().to_string().contains("dist -t nowhere"));
-        let again: Release = serde_json::from_str(&release.to_text().unwrap()).unwrap();
-        assert_eq!(again, release);
+        let read = |text: &str| Release::of_json(&serde_json::from_str(text).unwrap());
+        assert_eq!(read(&release.to_text().unwrap()).unwrap(), release);
+    }
+
+    #[test]
+    fn what_was_published_before_is_read() {
+        let text = fs::read_to_string(project::root().join("binaries").join(FILE)).unwrap();
+        let before: Value = serde_json::from_str(&text).unwrap();
+        let release = Release::of_json(&before).unwrap();
+        assert_eq!(release.to_json(), before);
     }
 }

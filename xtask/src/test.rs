@@ -37,6 +37,7 @@ const STEPS: &[Step] = &[
     Step { name: "documentation tests", run: |test| test.suite(doc_tests()) },
     Step { name: "Python client tests", run: Test::python_tests },
     Step { name: "end-to-end tests on the release program", run: Test::end_to_end_tests },
+    Step { name: "a row of the bench", run: |_| a_row_of_the_bench() },
 ];
 
 impl Test {
@@ -92,6 +93,18 @@ impl Test {
         let program = dist::lay_down_host(&project::shell()?)?;
         self.suite(end_to_end(&program))
     }
+}
+
+/// The bench, as far as it takes to see that it works: one short row, on Linux alone, of which it reads /proc.
+fn a_row_of_the_bench() -> Result<Tally> {
+    if !cfg!(target_os = "linux") {
+        return Ok(Tally::default());
+    }
+    // Compiled as the unit tests are, so that little is left to compile.
+    let mut command = cargo(["run", "--quiet", "--locked", "--package", "relay-bench", "--"]);
+    command.args(["messages", "--quick", "--no-peer", "--only", "round-trip", "--program"]);
+    command.arg(dist::lay_down_host(&project::shell()?)?);
+    check(command)
 }
 
 /// The end-to-end suite, to be run on `program`.

@@ -3,10 +3,10 @@
 use std::io::{Cursor, Read, Write};
 
 use anyhow::{Context, Result, ensure};
-use time::OffsetDateTime;
 use zip::{CompressionMethod, DateTime, System, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 use super::Entry;
+use crate::date::Date;
 
 pub(super) fn pack(entries: &[Entry], seconds: u64) -> Result<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
@@ -25,12 +25,10 @@ pub(super) fn pack(entries: &[Entry], seconds: u64) -> Result<Vec<u8>> {
 
 /// Times in a zip have no zone; that of ours is UTC.
 fn moment(seconds: u64) -> Result<DateTime> {
-    let moment = OffsetDateTime::from_unix_timestamp(seconds.try_into()?)?;
-    let year = moment.year().try_into().context("the year does not fit")?;
-    let (hour, minute, second) = moment.to_hms();
+    let Date { year, month, day, hour, minute, second, .. } = Date::of(seconds);
+    let year = year.try_into().context("the year does not fit")?;
     // A zip knows no time before its own.
-    let made = DateTime::from_date_and_time(year, moment.month().into(), moment.day(), hour, minute, second);
-    Ok(made.unwrap_or_default())
+    Ok(DateTime::from_date_and_time(year, month, day, hour, minute, second).unwrap_or_default())
 }
 
 pub(super) fn unpack(bytes: &[u8]) -> Result<Vec<Entry>> {

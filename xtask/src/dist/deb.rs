@@ -7,6 +7,7 @@ use tar::{Builder, EntryType, Header};
 
 use crate::{
     archive::{Entry, gzip},
+    date::Date,
     project,
     targets::Target,
 };
@@ -44,7 +45,7 @@ pub(super) fn pack(target: &Target, contents: &[Entry], source: &Path, seconds: 
         files.push(Entry { path: (*to).to_owned(), data: read(from)?, executable: false });
     }
     let changes = format!("usr/share/doc/{}/changelog.Debian.gz", project::PACKAGE);
-    let data = gzip(changelog(seconds)?.as_bytes())?;
+    let data = gzip(changelog(seconds).as_bytes())?;
     files.push(Entry { path: changes, data, executable: false });
     let kibibytes = files.iter().map(|file| file.data.len().div_ceil(1024)).sum::<usize>();
     let control = control(architecture, kibibytes);
@@ -90,21 +91,13 @@ fn placed(entry: &Entry) -> Result<Option<Entry>> {
 }
 
 /// Debian's own list of changes: those of the package, which are those of the program.
-fn changelog(seconds: u64) -> Result<String> {
-    let time = time::OffsetDateTime::from_unix_timestamp(seconds.try_into()?)?;
-    let (weekday, month) = (time.weekday().to_string(), time.month().to_string());
-    Ok(format!(
-        "{} ({}-1) unstable; urgency=medium\n\n  * See changelog.gz.\n\n -- {MAINTAINER}  {}, {:02} {} {} {:02}:{:02}:{:02} +0000\n",
+fn changelog(seconds: u64) -> String {
+    format!(
+        "{} ({}-1) unstable; urgency=medium\n\n  * See changelog.gz.\n\n -- {MAINTAINER}  {}\n",
         project::PACKAGE,
         project::VERSION,
-        &weekday[..3],
-        time.day(),
-        &month[..3],
-        time.year(),
-        time.hour(),
-        time.minute(),
-        time.second(),
-    ))
+        Date::of(seconds).rfc_2822(),
+    )
 }
 
 fn control(architecture: &str, kibibytes: usize) -> String {
@@ -208,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_time_of_the_package_is_the_commits() {
-        let text = changelog(1_760_000_000).unwrap();
+        let text = changelog(1_760_000_000);
         assert!(
             text.ends_with(" <maintainers@users.noreply.github.com>  Thu, 09 Oct 2025 08:53:20 +0000\n"),
             "{text}"

@@ -20,11 +20,23 @@ pub(crate) fn lay_down(sh: &Shell) -> Result<PathBuf> {
     let (triple, builder) = triple_and_builder(sh)?;
     let built = Build::here(sh).programs([(triple.as_str(), builder)])?;
     let program = built.first().context("nothing was built")?.read()?;
-    let file = project::binaries().join(&triple).join(project::program_file(&triple));
+    let file = place(&triple);
     let replaced = files::replace(&file, &program, true)?;
     let state = if replaced { "new" } else { "unchanged" };
     println!("{}  {}  {state}", project::shown(&file), report::megabytes(program.len() as u64));
     Ok(file)
+}
+
+/// Where [`lay_down`] puts the program.
+///
+/// # Errors
+/// rustc does not run.
+pub(crate) fn program(sh: &Shell) -> Result<PathBuf> {
+    Ok(place(&triple_and_builder(sh)?.0))
+}
+
+fn place(triple: &str) -> PathBuf {
+    project::binaries().join(triple).join(project::program_file(triple))
 }
 
 /// What runs on this machine, and what builds it.

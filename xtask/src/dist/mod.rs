@@ -18,7 +18,7 @@ use crate::{
     targets::Selection,
 };
 
-pub(crate) use host::lay_down as lay_down_host;
+pub(crate) use host::{lay_down as lay_down_host, program as host_program};
 pub(crate) use ship::ship;
 
 /// Build, check and pack the release program for every platform, into binaries/

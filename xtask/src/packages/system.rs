@@ -38,7 +38,7 @@ impl<'a> System<'a> {
             return Ok(());
         }
         ensure!(in_path("debootstrap").is_some(), "needs debootstrap");
-        ensure!(crate::doctor::is_root(), "needs root, for debootstrap");
+        ensure!(crate::doctor::is_root(sh), "needs root, for debootstrap");
         Ok(())
     }
 

@@ -10,10 +10,12 @@ use object::{
         macho::{MachHeader, MachOFile64},
     },
 };
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::json::{Json, member, without_empty};
 
 /// What a program is and needs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// `elf`, `pe` or `macho`.
     pub(crate) format: String,
@@ -22,11 +24,30 @@ pub(crate) struct Facts {
     /// The libraries of the system that it asks for, sorted; a static program has none.
     pub(crate) libraries: Vec<String>,
     /// The loader that a program for Linux asks for; a static one has none.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) loader: Option<String>,
     /// The oldest system that starts it, where the file says.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) minimum_os: Option<String>,
+}
+
+impl Json for Facts {
+    fn to_json(&self) -> Value {
+        let Self { format, architecture, libraries, loader, minimum_os } = self;
+        let object = json!({
+            "format": format, "architecture": architecture, "libraries": libraries, "loader": loader,
+            "minimum_os": minimum_os,
+        });
+        without_empty(object, &["loader", "minimum_os"])
+    }
+
+    fn of_json(value: &Value) -> Result<Self> {
+        Ok(Self {
+            format: member(value, "format")?,
+            architecture: member(value, "architecture")?,
+            libraries: member(value, "libraries")?,
+            loader: member(value, "loader")?,
+            minimum_os: member(value, "minimum_os")?,
+        })
+    }
 }
 
 /// Reads the facts.
