@@ -23,6 +23,7 @@ mod release;
 mod report;
 mod repro;
 mod sign;
+mod simulate;
 mod source;
 mod suites;
 mod sync;
@@ -53,6 +54,7 @@ enum Command {
     Packages(packages::Packages),
     Repro(repro::Repro),
     Sign(sign::Sign),
+    Simulate(simulate::Simulate),
     Sync(sync::Sync),
     Test(test::Test),
     Verify(verify::Verify),
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Command::Image(command) => command.run(),
         Command::InContainer(command) => command.run(),
         Command::Installers(command) => command.run(),
+        Command::Simulate(command) => command.run(),
         Command::Sign(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Packages(command) => command.run(),
         Command::Repro(command) => command.run(),

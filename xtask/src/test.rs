@@ -11,6 +11,7 @@ use clap::Args;
 
 use crate::{
     dist, project, report,
+    simulate::simulator,
     suites::{self, ReportsOn, Tally},
     tools,
 };
@@ -34,6 +35,8 @@ const STEPS: &[Step] = &[
     Step { name: "lints", run: |_| check(clippy()) },
     Step { name: "documentation", run: |_| check(documentation()) },
     Step { name: "unit and property tests", run: |test| test.suite(unit_tests()) },
+    Step { name: "simulated schedules", run: |_| simulations() },
+    Step { name: "models of the locks", run: |test| test.suite(models()) },
     Step { name: "documentation tests", run: |test| test.suite(doc_tests()) },
     Step { name: "Python client tests", run: Test::python_tests },
     Step { name: "end-to-end tests on the release program", run: Test::end_to_end_tests },
@@ -93,6 +96,20 @@ impl Test {
         let program = dist::lay_down_host(&project::shell()?)?;
         self.suite(end_to_end(&program))
     }
+}
+
+/// Random schedules of the core, and every fault of the past put back, which the simulator has to find.
+fn simulations() -> Result<Tally> {
+    let mut tally = check(simulator(["--seeds", "20000"]))?;
+    tally.add(check(simulator(["--mutations", "--seeds", "1000000"]))?);
+    Ok(tally)
+}
+
+/// The models that loom checks. They are compiled apart: everything is another with loom's atomics.
+fn models() -> Command {
+    let mut command = cargo(["test", "--locked", "--package", "name-relay-core", "--test", "loom"]);
+    command.env("RUSTFLAGS", "--cfg loom").arg("--target-dir").arg(project::target_dir().join("loom"));
+    command
 }
 
 /// The bench, as far as it takes to see that it works: one short row, on Linux alone, of which it reads /proc.

@@ -86,7 +86,7 @@ impl Grant {
 
 impl Drop for Grant {
     fn drop(&mut self) {
-        debug_assert!(self.0 == 0, "a grant of {} bytes was lost", self.0);
+        debug_assert!(self.0 == 0 || std::thread::panicking(), "a grant of {} bytes was lost", self.0);
     }
 }
 
@@ -141,6 +141,18 @@ pub enum Offered<K> {
     Queued(Todo<K>),
     /// The sender writes them now, without the lock, and calls [`Outbox::wrote`].
     Write(Todo<K>),
+}
+
+/// What is in an outbox, in bytes.
+#[cfg(feature = "simulation")]
+#[derive(Debug, Clone, Copy)]
+pub struct Figures {
+    /// Bytes that the socket has not yet accepted.
+    pub pending: usize,
+    /// Bytes that were granted and not yet added.
+    pub granted: usize,
+    /// Bytes that are borrowed beyond the share.
+    pub loan: usize,
 }
 
 /// How the owner goes on after a write.
@@ -390,7 +402,10 @@ impl<K: Clone + Eq> Outbox<K> {
             Writer::Idle | Writer::Queued | Writer::Batching => self.writer = Writer::Queued,
         }
         self.queue.push(bytes);
-        self.settle();
+        let beyond = self.used().saturating_sub(self.loan.budget().share());
+        if beyond > self.loan.bytes() {
+            self.loan.force(beyond);
+        }
     }
 
     /// The client only reads from now on: it has to take what waits, and is measured by that.
@@ -466,6 +481,34 @@ impl<K: Clone + Eq> Outbox<K> {
         self.pending() >= self.loan.budget().share() || (waited_for && self.pending() > 0)
     }
 
+    // --- For the simulator.
+
+    /// Checks what must hold between any two steps.
+    ///
+    /// # Errors
+    /// What does not.
+    #[cfg(feature = "simulation")]
+    pub fn verify(&self) -> Result<Figures, String> {
+        let is_empty = self.queue.is_empty();
+        match self.writer {
+            Writer::Idle | Writer::Closed if !is_empty => {
+                return Err("bytes wait that nobody writes".to_owned());
+            }
+            Writer::Queued | Writer::Batching if is_empty => {
+                return Err("nothing waits to be written".to_owned());
+            }
+            _ => {}
+        }
+        let (used, share) = (self.pending() + self.granted, self.loan.budget().share());
+        if used > share + self.loan.bytes() {
+            return Err(format!("{used} bytes in a share of {share} with {} borrowed", self.loan.bytes()));
+        }
+        if self.contention.as_deref().is_some_and(|c| c.hold.is_none() && c.waiters.is_empty()) {
+            return Err("nobody contends".to_owned());
+        }
+        Ok(Figures { pending: self.pending(), granted: self.granted, loan: self.loan.bytes() })
+    }
+
     // --- Within.
 
     /// Bytes that count against the bound.
@@ -480,11 +523,12 @@ impl<K: Clone + Eq> Outbox<K> {
     /// Gives back what is borrowed and not needed any more.
     fn settle(&mut self) {
         let beyond = self.used().saturating_sub(self.loan.budget().share());
+        debug_assert!(
+            self.pending() <= self.loan.budget().share() + self.loan.bytes(),
+            "more waits than there is space for"
+        );
         if beyond < self.loan.bytes() {
             let _given_back = self.loan.set(beyond);
-        } else if beyond > self.loan.bytes() {
-            // Only the relay's own words get here without a grant.
-            self.loan.force(beyond);
         }
     }
 

@@ -1,0 +1,166 @@
+//! Models of the locks and atomics that remain: loom tries every order of events. Run by `cargo xtask test`, or with
+//! `RUSTFLAGS="--cfg loom" cargo test --package name-relay-core --test loom`.
+
+#![cfg(loom)]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{io::IoSlice, sync::Arc as StdArc};
+
+use loom::{
+    sync::{
+        Arc, Mutex, Notify,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+};
+use name_relay_core::{
+    budget::{Budget, Loan},
+    clock::Tick,
+    outbox::{Next, Offered, Outbox, Reserved, Todo, WriteMode},
+};
+
+#[test]
+fn two_queues_never_borrow_more_than_there_is() {
+    loom::model(|| {
+        let budget = StdArc::new(Budget::new(1, 10));
+        let borrow = |budget: StdArc<Budget>, bytes| {
+            move || {
+                let mut loan = Loan::new(StdArc::clone(&budget));
+                let has = loan.set(bytes);
+                assert!(budget.borrowed() <= 10);
+                has
+            }
+        };
+        let first = thread::spawn(borrow(StdArc::clone(&budget), 6));
+        let second = borrow(StdArc::clone(&budget), 7)();
+        // They do not fit together, but one of them always does.
+        assert!(first.join().unwrap() | second);
+        assert_eq!(budget.borrowed(), 0, "what is dropped is given back");
+    });
+}
+
+/// A client as the relay has it: an outbox behind a lock, a flag for those who look without the lock, and a task to be woken.
+struct Client {
+    outbox: Mutex<Outbox<u8>>,
+    has_work: AtomicBool,
+    waker: Notify,
+    /// Bytes that its socket accepts.
+    window: AtomicUsize,
+    received: AtomicUsize,
+}
+
+impl Client {
+    /// A client whose socket accepts so many bytes at first.
+    fn new(window: usize) -> Arc<Self> {
+        Arc::new(Self {
+            outbox: Mutex::new(Outbox::new(StdArc::new(Budget::new(100, 0)))),
+            has_work: AtomicBool::new(false),
+            waker: Notify::new(),
+            window: AtomicUsize::new(window),
+            received: AtomicUsize::new(0),
+        })
+    }
+
+    fn visit<R>(&self, visit: impl FnOnce(&mut Outbox<u8>) -> R) -> R {
+        let mut outbox = self.outbox.lock().unwrap();
+        let result = visit(&mut outbox);
+        self.has_work.store(outbox.has_work(), Relaxed);
+        result
+    }
+
+    fn act(&self, todo: &Todo<u8>) {
+        // Nobody calls for what waits for company here, so it goes at once.
+        if todo.batch {
+            let todo = self.visit(Outbox::stop_batching);
+            self.act(&todo);
+        }
+        if todo.wake_owner {
+            self.waker.notify();
+        }
+    }
+
+    /// The socket accepts a part.
+    fn write(&self, bytes: usize) -> usize {
+        let n = bytes.min(self.window.load(Relaxed));
+        self.window.fetch_sub(n, Relaxed);
+        self.received.fetch_add(n, Relaxed);
+        n
+    }
+
+    fn send(&self, sender: u8, bytes: &[u8], mode: WriteMode) {
+        let Reserved::Granted(grant) = self.visit(|outbox| outbox.reserve(&sender, bytes.len(), 0, false))
+        else {
+            panic!("there is space for both");
+        };
+        let now = Tick::default();
+        match self.visit(|outbox| outbox.offer(&sender, grant, &[IoSlice::new(bytes)], mode, false, now)) {
+            Offered::Queued(todo) => self.act(&todo),
+            Offered::Write(todo) => {
+                self.act(&todo);
+                let n = self.write(bytes.len());
+                let rest = [IoSlice::new(&bytes[n..])];
+                let rest = if n == bytes.len() { &[][..] } else { &rest[..] };
+                let todo = self.visit(|outbox| outbox.wrote(rest, now));
+                self.act(&todo);
+            }
+        }
+    }
+
+    /// The owner's task: it writes what there is, until so many bytes have been received.
+    fn own(&self, all: usize) {
+        while self.received.load(Relaxed) < all {
+            if !self.has_work.load(Relaxed) {
+                self.waker.wait();
+                continue;
+            }
+            let Some(mut taken) = self.visit(Outbox::take) else { continue };
+            self.window.store(all, Relaxed);
+            let n = self.write(taken.len());
+            taken.consume(n);
+            let (next, todo) = self.visit(|outbox| outbox.put_back(taken, n, Tick::default()));
+            assert_eq!(next, Next::Done, "the owner's socket accepts everything");
+            self.act(&todo);
+        }
+    }
+}
+
+/// Two senders on threads of their own: the first write accepts a part, so that the owner has the rest to write. Nobody sleeps while
+/// something waits, which loom would report as a deadlock.
+fn nothing_is_left_behind(mode: WriteMode) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(move || {
+        let client = Client::new(1);
+        let sender = Arc::clone(&client);
+        let other = thread::spawn(move || sender.send(1, b"abc", mode));
+        client.send(2, b"defg", WriteMode::Flush);
+        other.join().unwrap();
+        client.own(7);
+        assert_eq!(client.outbox.lock().unwrap().pending(), 0);
+    });
+}
+
+#[test]
+fn what_two_senders_flush_is_written() {
+    nothing_is_left_behind(WriteMode::Flush);
+}
+
+#[test]
+fn what_waits_for_company_is_written() {
+    nothing_is_left_behind(WriteMode::Batch);
+}
+
+/// The owner runs beside the sender, and sleeps when it sees nothing to do.
+#[test]
+fn an_owner_that_goes_to_sleep_is_woken() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let client = Client::new(0);
+        let owner = Arc::clone(&client);
+        let owner = thread::spawn(move || owner.own(3));
+        client.send(1, b"abc", WriteMode::Flush);
+        owner.join().unwrap();
+        assert_eq!(client.received.load(Relaxed), 3);
+    });
+}
