@@ -1,6 +1,7 @@
 //! Coarse time: one counter for all connections, so that none needs a timer of its own.
 
 use std::{
+    num::NonZeroU32,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::Duration,
 };
@@ -19,6 +20,22 @@ impl Tick {
     /// Ticks from `earlier` to here.
     pub fn since(self, earlier: Self) -> u32 {
         self.0.wrapping_sub(earlier.0)
+    }
+}
+
+/// A moment that may be missing, in as few bytes. Tick zero is taken for the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NonZeroTick(NonZeroU32);
+
+impl From<Tick> for NonZeroTick {
+    fn from(tick: Tick) -> Self {
+        Self(NonZeroU32::new(tick.0).unwrap_or(NonZeroU32::MAX))
+    }
+}
+
+impl From<NonZeroTick> for Tick {
+    fn from(tick: NonZeroTick) -> Self {
+        Self(tick.0.get())
     }
 }
 

@@ -11,7 +11,7 @@ use std::{collections::VecDeque, io::IoSlice, sync::Arc};
 
 use crate::{
     budget::{Budget, Loan},
-    clock::Tick,
+    clock::{NonZeroTick, Tick},
     mutation::{self, Mutation},
     queue::ByteQueue,
 };
@@ -32,7 +32,7 @@ pub struct Outbox<K> {
     /// When the socket last accepted a byte, or bytes began to wait.
     progress: Tick,
     /// The client has shut down its sending side and only reads what waited then; since when.
-    draining: Option<Tick>,
+    draining: Option<NonZeroTick>,
     /// Only there while a sender holds the recipient or waits for it, which is rare.
     contention: Option<Box<Contention<K>>>,
 }
@@ -411,7 +411,7 @@ impl<K: Clone + Eq> Outbox<K> {
     /// The client only reads from now on: it has to take what waits, and is measured by that.
     pub fn drain(&mut self, now: Tick) {
         self.progress = now;
-        self.draining = Some(now);
+        self.draining = Some(NonZeroTick::from(now));
     }
 
     /// Closes for good: what waits is dropped, whoever waits is woken to find out.
@@ -443,9 +443,9 @@ impl<K: Clone + Eq> Outbox<K> {
         if self.pending() == 0 {
             return false;
         }
-        let overdue = self
-            .draining
-            .is_some_and(|since| now.since(since) >= limit.saturating_add(drain_limit(self.pending())));
+        let overdue = self.draining.is_some_and(|since| {
+            now.since(since.into()) >= limit.saturating_add(drain_limit(self.pending()))
+        });
         let waited_for = self.is_full() || self.draining.is_some();
         (waited_for && now.since(self.progress) >= limit) || overdue
     }
