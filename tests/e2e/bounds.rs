@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::harness::{Relay, Socket, is_wine};
+use crate::harness::{Relay, Socket, frame, is_wine};
 
 /// The relay's own bounds on the recipients of one read are 512 recipients and 1,024 slots.
 const COUNTS: [usize; 9] = [1, 511, 512, 513, 1023, 1024, 1025, 1026, 1100];
@@ -124,4 +124,96 @@ fn unfinished_messages_of_clients_that_left_wait_within_the_bounds() {
     }
     drop(half_closed);
     drop(to.0.shutdown(std::net::Shutdown::Both));
+}
+
+/// A client that has shut down its sending side gets what waits for it, in time; after that its name is free.
+#[test]
+fn a_client_that_half_closes_and_never_reads_loses_its_name() {
+    let limit = crate::harness::scaled(500);
+    let timeout = crate::harness::option(limit);
+    let relay = Relay::with(&["--write-timeout", &timeout, "--idle-timeout", "1h", "--queue", "64MiB"]);
+    let client = relay.client("half");
+    let mut sender = relay.client("sender");
+    // So much that the systems on the way do not hold it; less than what makes the sender wait, which has a deadline of its own.
+    for _ in 0..16 {
+        sender.send_to("half", vec![b'x'; 1 << 20]);
+    }
+    sender.sync(b"sender");
+    client.shutdown_write();
+    relay.logged(&["disconnected", "name=half", "it did not read what was sent to it"]);
+    relay.client("half").sync(b"half");
+}
+
+/// Messages that a relay collects before it delivers them, because the recipient takes them whole: the first 64 KiB of each are free, the
+/// rest is lent by what all clients have together.
+#[test]
+fn large_framed_messages_arrive_whole_whatever_the_budget() {
+    for extra in ["0B", "64KiB", "16MiB"] {
+        let relay = Relay::with(&["--delivery", "framed", "--queue-extra", extra, "--idle-timeout", "1h"]);
+        let mut to = relay.client("to");
+        let senders: Vec<_> = (0..6)
+            .map(|n| {
+                let mut sender = relay.client(format!("from{n}"));
+                std::thread::spawn(move || {
+                    for size in [65_519, 65_535, 65_536, 65_537, 300_000, 1 << 20] {
+                        sender.send_to("to", vec![b'a' + n; size]);
+                    }
+                    sender
+                })
+            })
+            .collect();
+        let mut seen = std::collections::BTreeMap::<String, Vec<usize>>::new();
+        for _ in 0..6 * 6 {
+            let mut header = Vec::new();
+            while header.iter().filter(|byte| **byte == b'|').count() < 2 {
+                header.extend(to.receive(1));
+            }
+            let header = String::from_utf8(header).unwrap();
+            let (name, length) = header.split_once('|').unwrap();
+            let length = length.trim_end_matches('|').parse().unwrap();
+            let payload = to.receive(length);
+            let n = name.trim_start_matches("from").parse::<u8>().unwrap();
+            assert!(payload.iter().all(|byte| *byte == b'a' + n), "{extra}: mixed up");
+            seen.entry(name.to_owned()).or_default().push(length);
+        }
+        assert!(
+            seen.values().all(|sizes| sizes == &[65_519, 65_535, 65_536, 65_537, 300_000, 1 << 20]),
+            "{seen:?}"
+        );
+        for sender in senders {
+            sender.join().unwrap();
+        }
+    }
+}
+
+/// Every message to a new name that nobody has is answered with a notice that is longer than the message. Who does not read the notices is
+/// paused, and they stay within the queue.
+#[cfg(target_os = "linux")]
+#[test]
+fn notices_that_nobody_reads_stay_within_the_queue() {
+    use crate::harness::{is_native, linux};
+    let relay = Relay::with(&["--queue", "64KiB", "--queue-extra", "1MiB", "--write-timeout", "1h"]);
+    let before = linux::memory(relay.process.id(), "VmRSS");
+    let strangers: Vec<_> = (0..20)
+        .map(|n| {
+            let mut stranger = relay.connect();
+            stranger.send(frame(b"", format!("{{\"hello\":2,\"register\":\"s{n}\"}}").as_bytes()));
+            stranger.control();
+            stranger.0.set_write_timeout(Some(crate::harness::scaled(300))).unwrap();
+            let messages = (0..100_000).fold(String::new(), |mut text, m| {
+                write!(text, "{m}\u{1}\u{1}\u{1}|0|").unwrap();
+                text
+            });
+            // The relay reads no more of them than it has notices for.
+            let _ = std::io::Write::write_all(&mut stranger.0, messages.as_bytes());
+            stranger
+        })
+        .collect();
+    relay.client("bystander").sync(b"bystander");
+    if is_native() {
+        let grown = linux::memory(relay.process.id(), "VmRSS").saturating_sub(before);
+        // A queue of 64 KiB each, 1 MiB together, and what was read of each and waits.
+        assert!(grown < 14 << 20, "{grown} bytes more");
+    }
+    drop(strangers);
 }

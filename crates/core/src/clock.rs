@@ -11,6 +11,9 @@ use std::{
 pub struct Tick(u32);
 
 impl Tick {
+    /// The first one.
+    pub const ZERO: Self = Self(0);
+
     /// So many ticks later.
     #[must_use]
     pub fn after(self, ticks: u32) -> Self {

@@ -605,3 +605,135 @@ impl<K: Clone + Eq> Contention<K> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const NOW: Tick = Tick::ZERO;
+
+    fn outbox(share: usize, extra: usize) -> Outbox<u8> {
+        Outbox::new(Arc::new(Budget::new(share, extra)))
+    }
+
+    /// Reserves, or says that the sender waits.
+    fn reserve(outbox: &mut Outbox<u8>, sender: u8, need: usize, hold: bool) -> Option<Grant> {
+        match outbox.reserve(&sender, need, need, hold) {
+            Reserved::Granted(grant) => Some(grant),
+            Reserved::Wait => None,
+            Reserved::Closed => panic!("it is open"),
+        }
+    }
+
+    /// Queues so many bytes of a sender without writing any.
+    fn queue(outbox: &mut Outbox<u8>, sender: u8, grant: Grant, bytes: usize) -> Todo<u8> {
+        let bytes = vec![0; bytes];
+        match outbox.offer(&sender, grant, &[IoSlice::new(&bytes)], WriteMode::Batch, false, NOW) {
+            Offered::Queued(todo) => todo,
+            Offered::Write(_) => panic!("batched bytes are queued"),
+        }
+    }
+
+    #[test]
+    fn space_ends_exactly_at_the_bound() {
+        for (waiting, need, fits) in
+            [(1, 98, true), (1, 99, true), (1, 100, false), (100, 0, true), (100, 1, false)]
+        {
+            let mut outbox = outbox(100, 0);
+            let grant = reserve(&mut outbox, 1, waiting, false).unwrap();
+            let _batched = queue(&mut outbox, 1, grant, waiting);
+            let granted = reserve(&mut outbox, 2, need, false);
+            assert_eq!(granted.is_some(), fits, "{need} beside {waiting}");
+            granted.into_iter().for_each(|grant| drop(outbox.give_back(grant)));
+        }
+    }
+
+    #[test]
+    fn what_is_granted_is_missing_to_others_until_it_is_given_back() {
+        let mut outbox = outbox(100, 0);
+        let grant = reserve(&mut outbox, 1, 60, false).unwrap();
+        assert!(reserve(&mut outbox, 2, 41, false).is_none());
+        let todo = outbox.give_back(grant);
+        assert_eq!(todo.wake, Woken::One(2), "the one that waits is told");
+        let grant = reserve(&mut outbox, 2, 41, false).unwrap();
+        let _nothing = outbox.give_back(grant);
+        assert!(!outbox.is_contended());
+    }
+
+    #[test]
+    fn one_message_larger_than_the_queue_is_taken_when_nothing_waits() {
+        let mut outbox = outbox(100, 0);
+        let grant = reserve(&mut outbox, 1, 1000, false).unwrap();
+        assert!(reserve(&mut outbox, 2, 1, false).is_none());
+        let _batched = queue(&mut outbox, 1, grant, 1000);
+        assert_eq!(outbox.loan.budget().borrowed(), 900);
+        let closed = outbox.close();
+        assert_eq!(closed.wake, Woken::All([2].into()), "who waits finds out");
+        assert_eq!(outbox.loan.budget().borrowed(), 0);
+        assert!(matches!(outbox.reserve(&2, 1, 1, false), Reserved::Closed));
+    }
+
+    #[test]
+    fn a_hold_begins_when_nobody_else_has_space_and_ends_with_its_sender() {
+        let mut outbox = outbox(100, 0);
+        let other = reserve(&mut outbox, 1, 10, false).unwrap();
+        assert!(reserve(&mut outbox, 2, 10, true).is_none(), "the other's bytes would come into its message");
+        let todo = queue(&mut outbox, 1, other, 10);
+        assert_eq!(todo.wake, Woken::One(2));
+        let grant = reserve(&mut outbox, 2, 10, true).unwrap();
+        let _batched = queue(&mut outbox, 2, grant, 10);
+        assert!(reserve(&mut outbox, 3, 1, false).is_none());
+        assert!(reserve(&mut outbox, 4, 1, false).is_none());
+        assert_eq!(outbox.forget(&2).wake, Woken::One(3), "first come, first served");
+        assert_eq!(outbox.leave_line(&3).wake, Woken::One(4));
+        let grant = reserve(&mut outbox, 4, 1, false).unwrap();
+        let _nothing = outbox.give_back(grant);
+    }
+
+    #[test]
+    fn a_client_that_leaves_has_to_read_what_waits_for_it() {
+        let mut outbox = outbox(100, 0);
+        let grant = reserve(&mut outbox, 1, 40, false).unwrap();
+        let _batched = queue(&mut outbox, 1, grant, 40);
+        let slow = |bytes: usize| bytes as u32;
+        assert!(!outbox.is_stalled(NOW.after(1000), 10, slow), "nobody waits for it");
+        outbox.drain(NOW);
+        assert!(!outbox.is_stalled(NOW.after(9), 10, slow));
+        assert!(outbox.is_stalled(NOW.after(10), 10, slow));
+        // It reads a byte now and then: that is progress, but not for ever.
+        let _queued = outbox.stop_batching();
+        let mut at = NOW;
+        for _ in 0..5 {
+            at = at.after(9);
+            let mut taken = outbox.take().unwrap();
+            taken.consume(1);
+            let _more = outbox.put_back(taken, 1, at);
+            assert_eq!(outbox.is_stalled(at, 10, slow), at.since(NOW) >= 10 + outbox.pending() as u32);
+        }
+        assert!(outbox.is_stalled(NOW.after(46), 10, slow));
+    }
+
+    #[test]
+    fn bytes_that_come_during_a_write_go_with_it_or_wait_for_company() {
+        let mut outbox = outbox(1 << 20, 0);
+        let grant = reserve(&mut outbox, 1, 3, false).unwrap();
+        let offered = outbox.offer(&1, grant, &[IoSlice::new(b"abc")], WriteMode::Flush, false, NOW);
+        assert!(matches!(offered, Offered::Write(_)));
+        let grant = reserve(&mut outbox, 2, 1, false).unwrap();
+        let _behind = outbox.offer(&2, grant, &[IoSlice::new(b"d")], WriteMode::Flush, false, NOW);
+        let todo = outbox.wrote(&[IoSlice::new(b"c")], NOW);
+        assert!(todo.wake_owner && outbox.has_work());
+        let mut taken = outbox.take().unwrap();
+        let mut slices = [IoSlice::new(&[]); 4];
+        let used = taken.slices(&mut slices);
+        let waiting: Vec<u8> = slices[..used].iter().flat_map(|slice| slice.to_vec()).collect();
+        assert_eq!(waiting, b"cd");
+        assert!(outbox.take().is_none(), "one writes at a time");
+        let grant = reserve(&mut outbox, 2, 1, false).unwrap();
+        let _behind = outbox.offer(&2, grant, &[IoSlice::new(b"e")], WriteMode::Batch, false, NOW);
+        taken.consume(2);
+        let (next, todo) = outbox.put_back(taken, 2, NOW);
+        assert!(next == Next::Done && todo.batch && !outbox.has_work());
+        assert!(outbox.stop_batching().wake_owner && outbox.has_work());
+    }
+}
