@@ -126,7 +126,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE", default_value = "1MiB", help_heading = "Limits")]
     queue: ByteSize,
 
-    /// Bytes that may wait for all clients together beyond that; each may have three times its --queue more, as long as this lasts
+    /// Bytes that may wait for all clients together beyond that: in queues, each up to three times its --queue more, and of messages over 64 KiB that arrive
     #[arg(long, value_name = "SIZE", default_value = "16MiB", help_heading = "Limits")]
     queue_extra: ByteSize,
 
