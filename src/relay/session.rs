@@ -130,12 +130,16 @@ impl Session {
         let n = with_worker(shared, |worker| {
             let range = core.read_into(&mut worker.core, &shared.input_limits, &mut worker.read);
             let mut buffer = ReadBuf::new(&mut worker.read[range]);
-            ready!(Pin::new(reader).poll_read(cx, &mut buffer))?;
+            let read = Pin::new(reader).poll_read(cx, &mut buffer);
             let n = buffer.filled().len();
-            if n > 0 {
-                core.client().hear(shared.clock.now());
+            if let Poll::Ready(Ok(())) = read {
+                if n > 0 {
+                    core.client().hear(shared.clock.now());
+                }
+                core.received(&**shared, &mut worker.core, &shared.input_limits, &worker.read, n);
             }
-            core.received(&**shared, &mut worker.core, &shared.input_limits, &worker.read, n);
+            worker.core.end_read();
+            ready!(read)?;
             Poll::Ready(Ok::<_, CloseReason>(n))
         });
         let n = ready!(n)?;

@@ -41,6 +41,11 @@ impl<P: Peer> Worker<P> {
     pub fn new(recipients_max: usize, seed: u64, budget: Arc<Budget>) -> Self {
         Self { batch: Batch::new(recipients_max, seed), lost: Lost::default(), loan: Loan::new(budget) }
     }
+
+    /// Gives back what was borrowed for a read. To be called after every [`Session::read_into`], also where nothing could be read.
+    pub fn end_read(&mut self) {
+        let _given_back = self.loan.set(0);
+    }
 }
 
 /// The numbers of a session's input.
@@ -144,6 +149,12 @@ impl<P: Peer> Session<P> {
         !matches!(self.phase, Phase::Reading)
     }
 
+    /// Bytes that the session has borrowed beyond its share.
+    #[cfg(feature = "simulation")]
+    pub fn borrowed_bytes(&self) -> usize {
+        self.borrowed.as_ref().map_or(0, |borrowed| borrowed.loan.bytes())
+    }
+
     /// Prepares a read into `buffer` and says into which part of it. What the session carries over is in front of that part.
     pub fn read_into(
         &mut self,
@@ -189,7 +200,7 @@ impl<P: Peer> Session<P> {
             let used = self.route(driver, worker, input);
             self.carry.replace(&input[used..]);
             // What was borrowed for the read is free for what is kept of it.
-            let _given_back = worker.loan.set(0);
+            worker.end_read();
             self.keep(driver, limits);
         }
     }

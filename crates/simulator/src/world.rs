@@ -444,6 +444,7 @@ impl World {
                     peer.0.heard.set(self.clock.now());
                     session.received(self, worker, &LIMITS, &buffer, n);
                 }
+                worker.end_read();
             }
         }
         if peer.0.outbox.borrow().has_work() && peer.0.client.window.get() > 0 {
@@ -582,12 +583,18 @@ impl World {
                 return Err(format!("{:?}: {} bytes wait", one.peer, figures.pending));
             }
             waiting += figures.pending.min(SHARE);
-            loans += figures.loan;
+            loans += figures.loan + one.session.borrow().as_ref().map_or(0, Session::borrowed_bytes);
         }
         let bound = EXTRA + served.len() * BEYOND;
         if loans > bound || self.budget.borrowed() > bound {
             return Err(format!(
                 "{loans} bytes are borrowed besides {waiting} that wait within their shares"
+            ));
+        }
+        if loans != self.budget.borrowed() {
+            return Err(format!(
+                "{} bytes are borrowed, and {loans} of them by somebody",
+                self.budget.borrowed()
             ));
         }
         // Whoever has something to write, and could, is going to be served.
