@@ -91,7 +91,7 @@ impl Output {
 
     /// Waits until there is room, or writing has failed.
     pub(super) async fn room(&self) {
-        self.shared.wait_for(|state| (state.has_room() || state.result.is_some()).then_some(())).await;
+        self.shared.wait_for(|state| state.has_room().then_some(())).await;
     }
 
     /// Waits until writing fails, and tells once why.
@@ -166,7 +166,23 @@ impl Shared {
 }
 
 impl State {
+    /// Also when the thread has ended: nobody waits for it any more, and what has ended it is told instead.
     fn has_room(&self) -> bool {
-        self.waiting.len() < WAITING_BYTES_MAX
+        self.result.is_some() || self.waiting.len() < WAITING_BYTES_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_room_at_a_thread_that_has_ended() {
+        let mut state = State { waiting: vec![0; WAITING_BYTES_MAX - 1], ..State::default() };
+        assert!(state.has_room());
+        state.waiting.push(0);
+        assert!(!state.has_room());
+        state.result = Some(Err(io::ErrorKind::BrokenPipe.into()));
+        assert!(state.has_room());
     }
 }

@@ -86,7 +86,9 @@ impl Exposer {
             let wait = reconnect.pause(asked);
             // The last try is made when the time is over, not a whole pause later.
             let wait = left.map_or(wait, |left| wait.min(left));
-            warn!(service = %name, %relay, %error, retry_in = ?wait, "not exposed for now");
+            // As precise as a person wants it.
+            let retry_in = Duration::from_millis(wait.as_millis() as u64 / 10 * 10);
+            warn!(service = %name, %relay, %error, ?retry_in, "not exposed for now");
             sleep(wait).await;
         }
     }

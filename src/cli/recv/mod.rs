@@ -3,7 +3,7 @@
 mod transfer;
 
 use std::{
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, IsTerminal, stdout},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -122,7 +122,9 @@ impl Recv {
                 None => Output::standard(self.raw),
             };
             let output = output.map_err(|error| cannot_write(path, &error))?;
-            let mut received = Received { messages: 0, incoming: Incoming::default(), refused: None, output };
+            // The bar and the data would write over each other on one terminal.
+            let incoming = Incoming::new(self.output.is_some() || !stdout().is_terminal());
+            let mut received = Received { messages: 0, incoming, refused: None, output };
             let mut stop = std::pin::pin!(stop);
             let mut is_stopped = false;
             let result = tokio::select! {

@@ -24,6 +24,8 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
     state: State,
+    /// Whether a bar may be shown.
+    shows_progress: bool,
     progress: Option<Progress>,
 }
 
@@ -91,6 +93,11 @@ impl From<Broken> for Result<Stop, Failure> {
 }
 
 impl Incoming {
+    /// Nothing yet. With `shows_progress`, a transfer has a bar.
+    pub(super) fn new(shows_progress: bool) -> Self {
+        Self { shows_progress, ..Self::default() }
+    }
+
     /// Whether something of it has come, so that another connection is of no use.
     pub(super) fn has_begun(&self) -> bool {
         !matches!(self.state, State::Waiting)
@@ -188,7 +195,7 @@ impl Incoming {
                     };
                 }
                 Some(Part::Begin(total)) => {
-                    self.progress = Some(Progress::new(total));
+                    self.progress = self.shows_progress.then(|| Progress::new(total));
                     let probe_at = Instant::now() + PROBE_INTERVAL;
                     self.state = State::Running { sender: frame.sender.clone(), bytes: 0, probe_at };
                     link.send(&frame.sender, &Part::Ready.payload()).await?;

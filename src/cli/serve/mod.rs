@@ -188,6 +188,7 @@ impl Serve {
         let (workers, format) = (serve.workers, serve.log.format());
         runtime::block_on_workers(workers, async move {
             let stop = stop_signal().map_err(|e| Failure::new(format!("cannot wait for signals: {e}.")))?;
+            let wants_token = policy.wants_token();
             let relay = Relay::bind(config, policy).map_err(|error| Failure::new(error.to_string()))?;
             let addresses =
                 relay.local_addresses().map_err(|e| Failure::new(format!("cannot listen: {e}.")))?;
@@ -197,7 +198,7 @@ impl Serve {
                 tokio::spawn(reload::at_hangup(settings, relay.control())?);
             }
             for address in addresses {
-                announce(address, format);
+                announce(address, format, wants_token);
             }
             relay.run(stop).await;
             Ok(())
@@ -263,9 +264,11 @@ impl Serve {
 }
 
 /// The line that says where the relay listens and how to reach it. Programs that start a relay wait for it.
-fn announce(address: SocketAddr, format: LogFormat) {
+fn announce(address: SocketAddr, format: LogFormat, wants_token: bool) {
     let host = reachable_as(address.ip());
-    let hint = format!("relay connect {host} {} NAME", address.port());
+    // Version 1 cannot prove a token.
+    let version = if wants_token { " --v2" } else { "" };
+    let hint = format!("relay connect {host} {} NAME{version}", address.port());
     let line = match format {
         LogFormat::Human => format!("Listening on {address}; others reach it with: {hint}"),
         LogFormat::Json => {
