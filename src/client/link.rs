@@ -166,6 +166,8 @@ impl Link {
     /// # Errors
     /// The link has ended; what arrived before has been given out.
     pub async fn next(&mut self) -> Result<Event, LinkError> {
+        // A relay that has always something to say does not keep the program from its deadlines, nor from being stopped.
+        tokio::task::consume_budget().await;
         loop {
             match self.take_arrived() {
                 Some(Event::Control(FromRelay::Closing(closing))) => {
@@ -250,10 +252,14 @@ impl Link {
 
     /// Waits for one thing and does it: write, read, show that the client is alive. May be cancelled. The inner result is writing's.
     async fn step(&mut self, reads: bool) -> Result<io::Result<()>, LinkError> {
-        self.liveness.set_reading(reads, Instant::now());
+        let now = Instant::now();
+        self.liveness.set_reading(reads, now);
+        if now >= self.liveness.due() {
+            // Reading might never come to an end, and the relay is not to take this client for dead meanwhile.
+            self.show_life(now);
+        }
         tokio::select! {
-            // What can be written goes first: reading might never come to an end. The clock comes last, for there is no silence while
-            // there is something to read.
+            // What can be written goes first. The clock comes last, for there is no silence while there is something to read.
             biased;
             ready = self.stream.writable(), if !self.unsent.is_empty() => {
                 return Ok(ready.and_then(|()| self.write_once()));
@@ -280,9 +286,14 @@ impl Link {
         if let Some(error) = self.liveness.verdict(now) {
             return Err(error);
         }
-        if now < self.liveness.due() {
-            return Ok(());
+        if now >= self.liveness.due() {
+            self.show_life(now);
         }
+        Ok(())
+    }
+
+    /// Has something sent that shows that the client is alive.
+    fn show_life(&mut self, now: Instant) {
         self.liveness.sent(now);
         let is_idle = self.unsent.is_empty();
         if self.mode == Mode::Session {
@@ -293,7 +304,6 @@ impl Link {
         } else if is_idle {
             encode_header(&mut self.unsent, self.name.as_bytes(), 0);
         }
-        Ok(())
     }
 
     fn write_once(&mut self) -> io::Result<()> {

@@ -9,6 +9,9 @@ use super::error::LinkError;
 /// How often something is sent so that the relay knows the client is alive: a third of version 1's 30 s.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
+/// Signs of life come no faster, whatever the relay asks for.
+const INTERVAL_MIN: Duration = Duration::from_millis(50);
+
 /// How long a relay that has nothing else of ours to deal with may take for a pong. It answers at once, so this is the network's share:
 /// several retransmissions, and with the 10 s between pings a dead relay is noticed within 20 s.
 const PONG_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,7 +57,7 @@ impl Liveness {
 
     /// The relay takes a client that is silent for `idle` for dead.
     pub(super) fn set_idle(&mut self, idle: Duration, now: Instant) {
-        self.interval = KEEPALIVE.min(idle / 3);
+        self.interval = KEEPALIVE.min(idle / 3).max(INTERVAL_MIN);
         self.sent(now);
     }
 

@@ -89,7 +89,7 @@ fn cut_lines(
     loop {
         let mut payload = Vec::new();
         // Two more than the limit, for the end of the line.
-        if input.by_ref().take(bytes_max as u64 + 2).read_until(b'\n', &mut payload)? == 0 {
+        if input.by_ref().take((bytes_max as u64).saturating_add(2)).read_until(b'\n', &mut payload)? == 0 {
             return Ok(());
         }
         if payload.last() == Some(&b'\n') {

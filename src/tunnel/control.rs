@@ -83,18 +83,21 @@ impl Control {
                     _ => {}
                 }
             }
+            // Whoever has always something to say does not keep this program from other work, nor from its pings.
+            tokio::task::consume_budget().await;
             let pong_due = self.unanswered.map(|since| since + PONG_TIMEOUT);
             let wake = pong_due.map_or(self.next_ping, |due| due.min(self.next_ping));
             tokio::select! {
-                ready = self.stream.readable() => {
-                    ready?;
-                    self.receive()?;
-                }
+                biased;
                 () = sleep_until(wake) => {
                     if pong_due.is_some_and(|due| due <= Instant::now()) {
                         return Err(LinkError::Dead);
                     }
                     self.ping().await?;
+                }
+                ready = self.stream.readable() => {
+                    ready?;
+                    self.receive()?;
                 }
             }
         }

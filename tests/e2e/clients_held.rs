@@ -105,3 +105,45 @@ fn the_interactive_client_keeps_what_nobody_asks_for_and_its_connection() {
     assert_eq!(log.matches(" name=v2 ").count(), 1, "it joined and did not leave: {log}");
     drop(consoles.map(|(_, sender)| sender.join().unwrap()));
 }
+
+/// Peers that never stop sending keep a receiver neither from its deadlines and signals nor from showing that it is alive.
+#[cfg(unix)]
+#[test]
+fn a_receiver_that_has_always_something_to_read_obeys_its_timeout_and_is_alive() {
+    if let Some(why) = crate::harness::without_signals() {
+        return crate::harness::not_run(why);
+    }
+    let idle = scaled(2000);
+    let relay = Relay::with(&["--idle-timeout", &option(idle)]);
+    let address = relay.address().to_string();
+    let mut receiver = Process::spawn(command([
+        "recv",
+        "--relay",
+        &address,
+        "--as",
+        "busy",
+        "--from",
+        "nobody",
+        "--timeout",
+        &option(3 * idle),
+    ]));
+    relay.logged(&["joined", "name=busy"]);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        for n in 0..2 {
+            let mut flood = relay.client(format!("flood{n}"));
+            let stop = &stop;
+            scope.spawn(move || {
+                let frames = "busy|0|".repeat(10_000);
+                while !stop.load(std::sync::atomic::Ordering::Relaxed)
+                    && std::io::Write::write_all(&mut flood.0, frames.as_bytes()).is_ok()
+                {}
+            });
+        }
+        // Nothing that counts arrives, so the timeout ends it: not the relay, for silence, before.
+        receiver.expect_exit(1);
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(receiver.stderr().contains("nothing arrived for"), "{}", receiver.stderr());
+    assert!(!relay.process.stderr().contains("it was silent"), "{}", relay.process.stderr());
+}

@@ -198,3 +198,31 @@ fn a_service_and_its_public_port_are_taken_over_by_their_owner_only() {
         service = next;
     }
 }
+
+/// Whoever was waiting for the earlier holder, which did not read, goes on with the new one.
+#[test]
+fn a_sender_that_waited_for_the_earlier_holder_goes_on_with_the_next() {
+    let relay = Relay::with(&[
+        "--queue",
+        "64KiB",
+        "--queue-extra",
+        "0B",
+        "--write-timeout",
+        "1h",
+        "--drain-timeout",
+        "1h",
+    ]);
+    let owner = "1".repeat(64);
+    let hello = frame(b"", format!(r#"{{"hello":2,"register":"r","owner":"{owner}"}}"#).as_bytes());
+    let mut earlier = relay.connect();
+    earlier.send(&hello);
+    earlier.control();
+    let mut sender = relay.client("sender");
+    sender.flood("r", &[b'f'; 10_000]);
+    let mut next = relay.connect();
+    next.send(&hello);
+    assert_eq!(next.control()["registered"], "r");
+    // The rest of what it was sending, in the middle of which it was stopped, or the next.
+    assert_eq!(next.receive(7), b"sender|");
+    drop(earlier);
+}

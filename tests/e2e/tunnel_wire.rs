@@ -368,6 +368,8 @@ fn a_parked_connection_that_is_gone_gets_no_visitor() {
     let (mut control, key) = expose(&relay, "web");
     for n in 0..50 {
         let gone = park(&relay, "web", &key);
+        // Dropped alone it would live on in programs that other tests are just starting.
+        gone.0.shutdown(std::net::Shutdown::Both).unwrap();
         drop(gone);
         let mut visitor = open(&relay, "web");
         let mut parked = park(&relay, "web", &key);

@@ -414,6 +414,15 @@ impl<K: Clone + Eq> Outbox<K> {
         self.draining = Some(NonZeroTick::from(now));
     }
 
+    /// The client's name is free, and another may have it: whoever waits for the client looks again.
+    pub fn turn_away(&mut self) -> Todo<K> {
+        let Some(contention) = &mut self.contention else { return Todo::default() };
+        let mut all = std::mem::take(&mut contention.waiters);
+        all.extend(contention.hold.as_ref().map(|hold| hold.sender.clone()));
+        self.tidy();
+        Todo { wake: Woken::All(all), ..Todo::default() }
+    }
+
     /// Closes for good: what waits is dropped, whoever waits is woken to find out.
     pub fn close(&mut self) -> Todo<K> {
         self.writer = Writer::Closed;
@@ -606,7 +615,8 @@ impl<K: Clone + Eq> Contention<K> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
 

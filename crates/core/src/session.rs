@@ -190,10 +190,10 @@ impl<P: Peer> Session<P> {
         } else if self.carry.len() > CARRY_BYTES_COPIED {
             self.carry.push(&buffer[..n]);
             self.missing = self.missing.saturating_sub(n);
-            if self.is_too_slow(driver.now(), n, limits) {
-                self.phase = Phase::Closed(CloseReason::TooSlow);
-            } else if self.missing == 0 {
+            if self.missing == 0 {
                 self.route_carry(driver, worker, limits);
+            } else if self.is_too_slow(driver.now(), n, limits) {
+                self.phase = Phase::Closed(CloseReason::TooSlow);
             }
         } else {
             let input = &buffer[..self.carry.len() + n];
@@ -273,6 +273,12 @@ impl<P: Peer> Session<P> {
             Stop::Blocked(on) => Phase::Blocked { on },
             Stop::Failed(reason) => Phase::Closed(reason),
         };
+        if was_blocked_on.is_some()
+            && let Some(borrowed) = &mut self.borrowed
+        {
+            // Nor was this wait the client's.
+            borrowed.measured = (driver.now(), 0);
+        }
         // What it waited for may be wanted no more, as when the name has another holder by now. Whoever stands behind it goes on.
         if let Some(on) = was_blocked_on
             && !matches!(&self.phase, Phase::Blocked { on: still } if *still == on)
@@ -307,7 +313,13 @@ impl<P: Peer> Session<P> {
             self.borrowed = None;
         }
         match (is_kept, &self.phase) {
-            (true, Phase::Starved { .. }) => self.phase = Phase::Reading,
+            (true, Phase::Starved { .. }) => {
+                self.phase = Phase::Reading;
+                // The wait was none of the client's.
+                if let Some(borrowed) = &mut self.borrowed {
+                    borrowed.measured = (driver.now(), 0);
+                }
+            }
             (false, Phase::Reading) => self.phase = Phase::Starved { since: driver.now() },
             _ => {}
         }
@@ -324,10 +336,13 @@ impl<P: Peer> Session<P> {
         let Some(borrowed) = &mut self.borrowed else { return false };
         let (since, bytes) = &mut borrowed.measured;
         *bytes += n as u64;
-        if now.since(*since) < limits.grace {
+        let ticks = now.since(*since);
+        if ticks < limits.grace {
             return false;
         }
-        let is_too_slow = *bytes < limits.rate_bytes_min;
+        // The rate of the whole time, which may be longer: the client is only measured when it sends.
+        let is_too_slow = u128::from(*bytes) * u128::from(limits.grace)
+            < u128::from(limits.rate_bytes_min) * u128::from(ticks);
         borrowed.measured = (now, 0);
         is_too_slow
     }

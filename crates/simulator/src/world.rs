@@ -396,6 +396,8 @@ impl World {
         self.left.borrow_mut().insert(served.peer.0.client.id);
         session.close(self, reason);
         self.names.borrow_mut().remove(&served.peer);
+        let todo = self.outbox(&served.peer, Outbox::turn_away);
+        self.act(&served.peer, todo);
         let todo = self.outbox(&served.peer, Outbox::close);
         self.act(&served.peer, todo);
         self.served.borrow_mut().retain(|other| !Rc::ptr_eq(other, served));

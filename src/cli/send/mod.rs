@@ -27,6 +27,9 @@ use crate::{
     wire::{Frame, FromRelay, Name, TextName},
 };
 
+/// A transfer is cut into messages of this size at most, whatever the relay takes: a piece is kept until it is sent.
+const CHUNK_BYTES_MAX: u64 = 16 << 20;
+
 /// Between two attempts to reach a name that nobody has yet.
 const WAIT_STEP: Duration = Duration::from_millis(200);
 
@@ -157,8 +160,11 @@ impl Send {
                 "the relay takes messages of up to {limit} bytes, too few for a transfer; ask its operator for a larger --max-message."
             )));
         }
-        let chunk =
-            self.chunk.map_or(limit, |chunk| chunk.as_u64()).min(limit - DATA_PREFIX.len() as u64).max(1);
+        let chunk = self
+            .chunk
+            .map_or(limit.min(CHUNK_BYTES_MAX), |chunk| chunk.as_u64())
+            .min(limit - DATA_PREFIX.len() as u64)
+            .max(1);
         let chunk = usize::try_from(chunk).unwrap_or(usize::MAX);
         let pieces = read_pieces(input, chunk, Cut::Pieces { prefix: DATA_PREFIX });
         let progress = Progress::new(total);

@@ -1,5 +1,6 @@
 //! What a client receives in frames: version 2, or version 1 from a relay with framed delivery.
 
+use super::control::CONTROL_BYTES_MAX;
 use super::header::{HeaderError, parse_header};
 
 /// One whole frame from the relay.
@@ -53,7 +54,9 @@ impl Decoder {
     pub fn next_frame(&mut self) -> Result<Option<Frame>, DecodeError> {
         let rest = &self.buffer[self.start..];
         let Some(header) = parse_header(rest)? else { return Ok(None) };
-        if header.length > self.payload_bytes_max {
+        // The relay's own words are short.
+        let most = if header.name_bytes == 0 { CONTROL_BYTES_MAX } else { u64::MAX };
+        if header.length > self.payload_bytes_max.min(most) {
             return Err(DecodeError::TooLarge(header.length));
         }
         let body = &rest[header.header_bytes..];
@@ -137,6 +140,17 @@ mod tests {
         assert_eq!(decoder.unfinished_header(), Some(&b"b"[..]));
         decoder.feed(b"|x");
         assert_eq!(decoder.unfinished_header(), None);
+    }
+
+    #[test]
+    fn a_control_frame_has_a_limit_of_its_own() {
+        for (length, fits) in
+            [(CONTROL_BYTES_MAX - 1, true), (CONTROL_BYTES_MAX, true), (CONTROL_BYTES_MAX + 1, false)]
+        {
+            let mut decoder = Decoder::new(u64::MAX);
+            decoder.feed(format!("|{length}|").as_bytes());
+            assert_eq!(decoder.next_frame().is_ok(), fits, "{length}");
+        }
     }
 
     #[test]
