@@ -39,7 +39,7 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Receive what is sent to a name
 ///
 /// The payload of each message goes to standard output as it came; on a terminal, what could steer it is shown escaped. If the
-/// connection is lost, connects again by itself. Ends with 0 after --count messages, after a whole --transfer, or on Ctrl-C.
+/// connection is lost, connects again by itself. Ends with 0 after --count messages, after a whole --transfer, or on Ctrl-C outside of one.
 #[derive(Debug, Args)]
 pub(crate) struct Recv {
     #[command(flatten)]
