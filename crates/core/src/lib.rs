@@ -14,7 +14,7 @@
 //! * [`budget`]: how much may wait in all queues together.
 //! * [`registry`]: names and who holds them.
 //! * [`policy`], [`admission`], [`log_limit`]: who may do what, and how much of everything.
-//! * [`clock`]: coarse time; [`close`]: why a connection ends.
+//! * [`deadlines`]: how long what may last; [`clock`]: coarse time; [`close`]: why a connection ends.
 //! * [`mutation`]: faults of the past, for the simulator.
 
 pub mod admission;
@@ -23,6 +23,7 @@ pub mod budget;
 mod carry;
 pub mod clock;
 pub mod close;
+pub mod deadlines;
 pub mod driver;
 pub mod log_limit;
 pub mod mutation;

@@ -17,6 +17,7 @@ use name_relay_core::{
     budget::Budget,
     clock::{Clock, Tick},
     close::CloseReason,
+    deadlines::Deadlines,
     driver::{self, Driver, Framing, RouteLimits},
     mutation,
     outbox::{Next as Left, Outbox},
@@ -149,6 +150,14 @@ pub struct World {
 
 const LIMITS: InputLimits =
     InputLimits { share: INPUT_SHARE, rate_bytes_min: GRACE_BYTES_MIN, grace: GRACE, wait_max: IDLE };
+
+const DEADLINES: Deadlines = Deadlines {
+    idle: IDLE,
+    write: WRITE,
+    grace: GRACE,
+    grace_bytes_min: GRACE_BYTES_MIN,
+    drain_bytes_per_tick: 8,
+};
 
 impl World {
     /// A relay without clients. In a calm one nobody leaves, and no message may be lost.
@@ -514,18 +523,16 @@ impl World {
         let now = self.clock.now();
         let all: Vec<_> = self.served.borrow().iter().map(|served| served.peer.clone()).collect();
         for peer in all {
-            if !peer.0.is_paused.get() && now.since(peer.0.heard.get()) >= IDLE {
-                self.end(&peer, CloseReason::Idle);
+            let silence = if peer.0.is_paused.get() { 0 } else { now.since(peer.0.heard.get()) };
+            if let Some(reason) = DEADLINES.of_silence(silence) {
+                self.end(&peer, reason);
             }
-            let (is_stalled, holder) = self.outbox(&peer, |outbox| {
-                let holder = outbox.holder_too_slow(now, GRACE, GRACE_BYTES_MIN);
-                (outbox.is_stalled(now, WRITE, |bytes| bytes as u32 / 8), holder)
-            });
-            if is_stalled {
-                self.end(&peer, CloseReason::SlowConsumer);
+            let missed = self.outbox(&peer, |outbox| DEADLINES.of_outbox(outbox, now));
+            if let Some(reason) = missed.client {
+                self.end(&peer, reason);
             }
-            if let Some(holder) = holder {
-                self.end(&holder, CloseReason::TooSlow);
+            if let Some((holder, reason)) = missed.holder {
+                self.end(&holder, reason);
             }
             // Whoever waits with a deadline of its own looks at that.
             if peer.0.is_timed.get() {

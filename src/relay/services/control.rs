@@ -122,6 +122,8 @@ async fn establish(
         Ok(listener) => Ok((service, listener)),
         Err(refusal) => {
             shared.services.remove(&service);
+            // Another may have taken the name over by now, and wait for this.
+            service.release();
             service.close(CloseReason::Finished);
             Err(refusal)
         }
