@@ -146,6 +146,7 @@ fn a_wrong_value_is_named_and_ends_with_exit_code_2() {
         ("--idle-timeout", "0s"),
         ("--write-timeout", "0s"),
         ("--drain-timeout", "soon"),
+        ("--max-message", "1073741825B"),
         ("--keepalive", "x"),
         ("--keepalive-interval", "x"),
         ("--keepalive-probes", "0"),

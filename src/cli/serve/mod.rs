@@ -166,6 +166,9 @@ pub(crate) struct Serve {
     log: LogArgs,
 }
 
+/// The largest `--max-message`: what clients take in one frame.
+const MESSAGE_BYTES_MOST: u64 = 1 << 30;
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum DeliveryArg {
     Raw,
@@ -218,6 +221,16 @@ impl Serve {
         };
     }
 
+    /// Messages are kept whole, here and by clients, and no client takes a larger one.
+    fn message_bytes_max(&self) -> Result<u64, Failure> {
+        match self.max_message.as_u64() {
+            bytes @ ..=MESSAGE_BYTES_MOST => Ok(bytes),
+            _ => Err(Failure::usage(format!(
+                "--max-message is to be at most {MESSAGE_BYTES_MOST} bytes; larger data goes as a transfer or through a tunnel."
+            ))),
+        }
+    }
+
     fn settled(&self) -> Result<Config, Failure> {
         let at_least = |name: &str, size: ByteSize, least: u64| {
             let bytes = usize::try_from(size.as_u64()).ok().filter(|bytes| *bytes as u64 >= least);
@@ -243,7 +256,7 @@ impl Serve {
             write_timeout: positive("write-timeout", self.write_timeout)?,
             queue_bytes: at_least("queue", self.queue, 1)?,
             queue_extra_bytes: at_least("queue-extra", self.queue_extra, 0)?,
-            message_bytes_max: self.max_message.as_u64(),
+            message_bytes_max: self.message_bytes_max()?,
             stream_bytes_min: self.stream_above.as_u64(),
             rate_bytes_min: self.min_rate.as_u64(),
             rate_grace: positive("min-rate-grace", self.min_rate_grace)?,
