@@ -2,8 +2,11 @@
 //! everything else is.
 
 use std::{
+    env,
     io::{BufRead, BufReader, Read},
+    num::NonZero,
     process::{Command, Stdio},
+    thread,
     time::Instant,
 };
 
@@ -50,6 +53,18 @@ impl Tally {
         }
     }
 }
+
+/// Has the tests of a suite that waits for programs more than it computes run two at a time on each processor, unless the user says
+/// otherwise.
+pub(crate) fn wait_together(suite: &mut Command) {
+    if env::var_os(THREADS).is_none() {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        suite.env(THREADS, (2 * processors).to_string());
+    }
+}
+
+/// How many tests libtest runs at a time.
+const THREADS: &str = "RUST_TEST_THREADS";
 
 /// Which of its streams a suite reports on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -128,6 +128,7 @@ fn a_row_of_the_bench() -> Result<Tally> {
 fn end_to_end(program: &Path) -> Command {
     let mut command = cargo(["test", "--locked", "--package", project::PACKAGE, "--test", "*"]);
     command.env("RELAY_BIN", program).env_remove("RELAY_RUNNER");
+    suites::wait_together(&mut command);
     command
 }
 
