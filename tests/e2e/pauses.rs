@@ -189,7 +189,8 @@ fn a_pause_of_the_relay_costs_no_service_and_no_name() {
     }
     let idle = option(scaled(3000));
     let relay = Relay::with(&["--idle-timeout", &idle]);
-    let impatient = ["--connect-timeout", "300ms"];
+    let timeout = option(scaled(300));
+    let impatient = ["--connect-timeout", timeout.as_str()];
     let exposer = Exposer::with(&relay, [&["mine", &echo().to_string()][..], &impatient].concat());
     let address = relay.address().to_string();
     let recv = ["recv", "--as", "mine", "--lines", "--relay", &address];
