@@ -19,6 +19,10 @@ fn turns_away(answer: &'static [&'static str]) -> (SocketAddr, Receiver<Instant>
             let came = Instant::now();
             stream.set_read_timeout(Some(*DEADLINE)).unwrap();
             let mut socket = Socket(stream);
+            // What was to be parked may have been given up before it said anything.
+            if !matches!(socket.0.peek(&mut [0]), Ok(1)) {
+                continue;
+            }
             // What is parked is no session.
             if socket.control().get("park").is_some() {
                 continue;

@@ -79,6 +79,9 @@ fn visitors_that_left_while_they_waited_are_neither_kept_nor_served() {
 
 #[test]
 fn a_visitor_of_forward_that_left_is_not_waited_for() {
+    if crate::harness::is_wine() {
+        return not_run("wine's sockets do not show a reset to a program that waits for one");
+    }
     let relay = Relay::with(&["--open-timeout", "10m"]);
     let mut control = relay.connect();
     control.send(frame(b"", br#"{"hello":2,"expose":"web"}"#));

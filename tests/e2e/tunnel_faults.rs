@@ -25,13 +25,16 @@ fn a_service_that_is_down_closes_at_once_says_why_and_serves_when_it_is_up() {
         assert_eq!(Socket::connect(at).receive_all(), b"");
     }
     exposer.logged(&["WARN", "visitor was turned away", "service=web", &format!("{address} refused")]);
-    forwarder.logged(&[
-        "WARN",
-        "visitor was turned away",
-        "service=web",
-        "before it sent anything",
-        "`relay expose`",
-    ]);
+    // Wine shows the reset as an end in order.
+    if !crate::harness::is_wine() {
+        forwarder.logged(&[
+            "WARN",
+            "visitor was turned away",
+            "service=web",
+            "before it sent anything",
+            "`relay expose`",
+        ]);
+    }
     let up = Service::at(address);
     for at in [exposer.public("web"), forwarder.address()] {
         let mut visitor = Socket::connect(at);
@@ -70,7 +73,9 @@ fn visitors_that_are_turned_away_again_and_again_are_counted_in_the_log() {
         assert_eq!(nobody.connect().receive_all(), b"");
         assert_eq!(web.connect().receive_all(), b"");
     }
-    for process in [&nobody.process, &web.process, &exposer.process] {
+    // Wine shows the reset that tells forward of it as an end in order.
+    let web = (!crate::harness::is_wine()).then_some(&web.process);
+    for process in [&nobody.process, &exposer.process].into_iter().chain(web) {
         eventually("all are counted", || turned_away(process).1 == VISITORS);
         let (lines, _) = turned_away(process);
         // A line each second, and one for the others of that second.
