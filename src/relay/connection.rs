@@ -80,6 +80,7 @@ async fn enter(
 async fn leave(shared: &Shared, session: Session, ending: CloseReason) {
     let (peer, reader) = session.into_parts();
     shared.registry.remove(&peer);
+    shared.timers.retire(&peer);
     // Not only when the last words are written, which may take a while.
     let todo = peer.visit(Outbox::turn_away);
     shared.act(&peer, todo);

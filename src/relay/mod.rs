@@ -18,7 +18,7 @@ mod registry;
 mod services;
 mod session;
 mod spin;
-mod sweep;
+mod timers;
 
 use std::{
     io,
@@ -54,6 +54,7 @@ use self::{
     registry::Registry,
     services::{Service, Services},
     spin::Spin,
+    timers::Timers,
 };
 use crate::net::{ListenError, Streams, StreamsConfig, bind, descriptors_for_connections};
 
@@ -80,6 +81,7 @@ struct Shared {
     services: Services,
     streams: Streams,
     clock: Clock,
+    timers: Timers,
     counters: Counters,
     gather: Gather,
     /// What may wait in all queues.
@@ -120,6 +122,7 @@ impl Relay {
             grace: clock.ticks(config.rate_grace),
             wait_max: clock.ticks(config.idle_timeout),
         };
+        let timers = Timers::new(&config, &clock);
         let threads = Handle::current().metrics().num_workers();
         let streams = Streams::new(StreamsConfig {
             threads,
@@ -133,6 +136,7 @@ impl Relay {
             services: Services::new(descriptors_for_connections(listeners.len(), threads)),
             streams,
             clock,
+            timers,
             counters: Counters::default(),
             gather: Gather::default(),
             budget,
@@ -168,7 +172,7 @@ impl Relay {
         for listener in self.listeners {
             service.spawn(accept::run(Arc::clone(&shared), listener));
         }
-        service.spawn(sweep::run(Arc::clone(&shared)));
+        service.spawn(timers::run(Arc::clone(&shared)));
         // These two are needed until the last byte is written.
         let gather = tokio::spawn({
             let shared = Arc::clone(&shared);

@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{
             AtomicBool, AtomicU8,
-            Ordering::{Acquire, Relaxed, Release},
+            Ordering::{Acquire, Relaxed, Release, SeqCst},
         },
     },
     task::Waker,
@@ -20,10 +20,12 @@ use name_relay_core::{
     budget::Budget,
     clock::{AtomicTick, Tick},
     close::CloseReason,
+    deadlines::Waiting,
     driver::{self, Driver, Framing},
     outbox::{Next, Outbox},
     registry,
     session::Next as SessionNext,
+    wheel::{Timed, Timer},
 };
 use tokio::net::{TcpStream, tcp::OwnedWriteHalf};
 
@@ -44,21 +46,19 @@ pub(super) struct Holder {
 }
 
 /// A registered client. Its own task reads from it and finishes what could not be written at once; any other task may deliver to it.
-#[repr(C)]
 pub(super) struct Peer {
-    // First, so that the sweep, which looks at these of every peer, touches one cache line of each.
+    /// When its deadlines are looked at next.
+    timer: Timer,
     /// When the client last sent a byte.
     heard: AtomicTick,
-    /// When its machine last answered, or had nothing to answer.
+    /// While an answer is awaited: when its machine last answered, or had nothing to answer.
     answered: AtomicTick,
-    /// Its socket took bytes since the sweep last found everything answered.
+    /// Its socket took bytes since everything was last found answered.
     awaits_answer: AtomicBool,
     /// Why the connection is to end, when somebody else than its own task decided so; see [`CloseReason::code`].
     close_reason: AtomicU8,
     /// The outbox holds bytes that the owner's task has to write. Set from the outbox whenever its lock is let go.
     has_work: AtomicBool,
-    /// The outbox has deadlines of its own. Set like `has_work`.
-    is_watched: AtomicBool,
     /// What the session does, as far as it matters to deadlines: [`Waiting`].
     waiting: AtomicU8,
     holder: Holder,
@@ -71,18 +71,6 @@ pub(super) struct Peer {
 /// A registered client, shared. Two are equal if they are the same registration.
 #[derive(Clone)]
 pub(super) struct PeerRef(Arc<Peer>);
-
-/// What a session waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Waiting {
-    /// Bytes of the client: its silence counts.
-    Client,
-    /// Space for what the client sent: its silence is not its own.
-    Space,
-    /// The same, with a deadline that the session itself knows.
-    SpaceTimed,
-}
 
 /// What came of the owner's attempt to write the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +115,13 @@ impl driver::Peer for PeerRef {
     }
 }
 
+impl Timed for PeerRef {
+    #[inline]
+    fn timer(&self) -> &Timer {
+        &self.0.timer
+    }
+}
+
 impl registry::Holder for PeerRef {
     #[inline]
     fn name(&self) -> &[u8] {
@@ -151,12 +146,12 @@ impl PeerRef {
             stream,
             waker,
             outbox: Mutex::new(Outbox::new(budget)),
+            timer: Timer::default(),
             heard: AtomicTick::default(),
             answered: AtomicTick::default(),
             awaits_answer: AtomicBool::new(false),
             close_reason: AtomicU8::new(0),
             has_work: AtomicBool::new(false),
-            is_watched: AtomicBool::new(false),
             waiting: AtomicU8::new(Waiting::Client as u8),
         };
         peer.heard.set(now);
@@ -177,14 +172,16 @@ impl PeerRef {
         let mut left = 0;
         loop {
             // A sender that is writing wakes the owner when it leaves something.
-            let Some(mut taken) = self.visit(Outbox::take) else { return Ok((Written::Everything, left)) };
+            let Some(mut taken) = driver.outbox(self, Outbox::take) else {
+                return Ok((Written::Everything, left));
+            };
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let used = taken.slices(&mut slices);
             let result = driver.write(self, &slices[..used]);
             let written = *result.as_ref().unwrap_or(&0);
             taken.consume(written);
             left += written;
-            let (next, todo) = self.visit(|outbox| outbox.put_back(taken, written, driver.now()));
+            let (next, todo) = driver.outbox(self, |outbox| outbox.put_back(taken, written, driver.now()));
             driver.act(self, todo);
             match result {
                 Ok(_) if next == Next::Done => return Ok((Written::Everything, left)),
@@ -225,37 +222,37 @@ impl Peer {
         self.waker.wake_by_ref();
     }
 
-    // --- What the sweep and the owner tell each other.
+    // --- What the owner and those who watch deadlines tell each other.
 
     pub(super) fn hear(&self, now: Tick) {
         self.heard.set(now);
     }
 
-    /// Ticks since the client last sent a byte; none while its reading is paused.
-    pub(super) fn silence(&self, now: Tick) -> u32 {
-        if self.is_paused() { 0 } else { now.since(self.heard.get()) }
+    /// When the client last sent a byte, or began to be read again.
+    pub(super) fn heard(&self) -> Tick {
+        self.heard.get()
     }
 
-    /// Notes what the session does next. While it is paused the client cannot show that it is alive; its silence counts from the end of
-    /// the pause.
-    pub(super) fn note(&self, next: SessionNext, now: Tick) {
-        let waiting = match next {
-            SessionNext::Read => Waiting::Client,
-            SessionNext::Wait | SessionNext::Drain | SessionNext::Close(_) => Waiting::Space,
-            SessionNext::WaitTimed => Waiting::SpaceTimed,
-        };
-        if self.waiting.swap(waiting as u8, Relaxed) != waiting as u8 {
-            self.hear(now);
+    /// Notes what the session does next, and says whether deadlines have changed. While the session is paused the client cannot show that
+    /// it is alive; its silence counts from the end of the pause.
+    #[must_use = "a deadline may have come closer"]
+    pub(super) fn note(&self, next: SessionNext, now: Tick) -> bool {
+        let waiting = Waiting::from(next) as u8;
+        if self.waiting.load(Relaxed) == waiting {
+            return false;
         }
+        self.hear(now);
+        // In one order with the timer; see `Timer::is_set_by`.
+        self.waiting.store(waiting, SeqCst);
+        true
     }
 
-    pub(super) fn is_paused(&self) -> bool {
-        self.waiting.load(Relaxed) != Waiting::Client as u8
-    }
-
-    /// Whether the session is to look at its own deadline.
-    pub(super) fn is_timed(&self) -> bool {
-        self.waiting.load(Relaxed) == Waiting::SpaceTimed as u8
+    pub(super) fn waiting(&self) -> Waiting {
+        match self.waiting.load(SeqCst) {
+            waiting if waiting == Waiting::Client as u8 => Waiting::Client,
+            waiting if waiting == Waiting::Space as u8 => Waiting::Space,
+            _ => Waiting::SpaceTimed,
+        }
     }
 
     /// Asks the owner's task to end the connection; the first reason stands.
@@ -271,13 +268,18 @@ impl Peer {
 
     // --- The outbox.
 
-    /// Visits the outbox under its lock, and tells those who look without the lock how it is afterwards.
+    /// Visits the outbox under its lock, and tells those who look without the lock how it is afterwards. Where a deadline may come closer,
+    /// [`Driver::outbox`] is called instead.
     pub(super) fn visit<R>(&self, visit: impl FnOnce(&mut Outbox<PeerRef>) -> R) -> R {
+        self.visit_watched(visit).0
+    }
+
+    /// The same, and whether deadlines of the outbox may pass now.
+    pub(super) fn visit_watched<R>(&self, visit: impl FnOnce(&mut Outbox<PeerRef>) -> R) -> (R, bool) {
         let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
         let result = visit(&mut outbox);
         self.has_work.store(outbox.has_work(), Relaxed);
-        self.is_watched.store(outbox.is_watched(), Relaxed);
-        result
+        (result, outbox.is_watched())
     }
 
     /// Whether the owner has something to write. Looks at a flag only, so that polling an idle connection takes no lock.
@@ -295,32 +297,36 @@ impl Peer {
     /// # Errors
     /// The connection's; [`io::ErrorKind::WouldBlock`] if that is nothing.
     pub(super) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let written = self.stream.try_write_vectored(slices)?;
-        self.awaits_answer.store(true, Relaxed);
-        Ok(written)
+        self.stream.try_write_vectored(slices)
     }
 
-    // --- For the sweep.
+    /// The client's machine has something to answer from now on.
+    pub(super) fn expect_answer(&self, now: Tick) {
+        if !self.awaits_answer() {
+            self.answered.set(now);
+            self.awaits_answer.store(true, Relaxed);
+        }
+    }
+
+    /// Whether the client's machine may have something left to answer.
+    pub(super) fn awaits_answer(&self) -> bool {
+        self.awaits_answer.load(Relaxed)
+    }
 
     /// For how many ticks the client's machine has not answered. Asks the system only while there is something to answer.
     pub(super) fn unanswered(&self, now: Tick) -> u32 {
+        let since = self.answered.get();
         // Taken first: what is written while the system is asked counts for the next time.
-        if self.awaits_answer.swap(false, Relaxed) {
-            match answers(self.stream()) {
-                Answers::All => {}
-                Answers::Awaited => self.awaits_answer.store(true, Relaxed),
-                Answers::Missing => {
-                    self.awaits_answer.store(true, Relaxed);
-                    return now.since(self.answered.get());
-                }
-            }
+        if !self.awaits_answer.swap(false, Relaxed) {
+            return 0;
         }
-        self.answered.set(now);
-        0
-    }
-
-    /// Whether deadlines of the outbox may pass.
-    pub(super) fn is_watched(&self) -> bool {
-        self.is_watched.load(Relaxed)
+        let (since, unanswered) = match answers(self.stream()) {
+            Answers::All => return 0,
+            Answers::Awaited => (now, 0),
+            Answers::Missing => (since, now.since(since)),
+        };
+        self.answered.set(since);
+        self.awaits_answer.store(true, Relaxed);
+        unanswered
     }
 }

@@ -67,6 +67,7 @@ pub(super) async fn register(
             if let Some(earlier) = earlier {
                 earlier.end(CloseReason::Replaced);
             }
+            shared.timers.soon(&peer, shared.clock.now());
             // A policy that came since it was asked has already looked at everybody it found.
             shared.check(&peer, &shared.policy());
             shared.counters.joined.fetch_add(1, Relaxed);

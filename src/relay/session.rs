@@ -156,7 +156,10 @@ impl Session {
     }
 
     fn note(&self) {
-        self.peer().note(self.core.next(), self.shared.clock.now());
+        let now = self.shared.clock.now();
+        if self.peer().note(self.core.next(), now) {
+            self.shared.timers.soon(self.core.client(), now);
+        }
     }
 }
 
@@ -200,11 +203,19 @@ impl Driver for Shared {
         peer: &PeerRef,
         visit: impl FnOnce(&mut name_relay_core::outbox::Outbox<PeerRef>) -> R,
     ) -> R {
-        peer.visit(visit)
+        let (result, is_watched) = peer.visit_watched(visit);
+        if is_watched || peer.awaits_answer() {
+            self.timers.soon(peer, self.clock.now());
+        }
+        result
     }
 
     fn write(&self, peer: &PeerRef, slices: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
-        peer.try_write(slices)
+        let written = peer.try_write(slices)?;
+        if self.timers.watches_answers() {
+            peer.expect_answer(self.clock.now());
+        }
+        Ok(written)
     }
 
     fn write_failed(&self, peer: &PeerRef) {

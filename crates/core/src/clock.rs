@@ -24,6 +24,24 @@ impl Tick {
     pub fn since(self, earlier: Self) -> u32 {
         self.0.wrapping_sub(earlier.0)
     }
+
+    /// Whether this is later than `other`. Both are less than 2^31 ticks apart.
+    #[inline]
+    pub fn is_after(self, other: Self) -> bool {
+        self.0.wrapping_sub(other.0).cast_signed() > 0
+    }
+}
+
+impl From<u32> for Tick {
+    fn from(tick: u32) -> Self {
+        Self(tick)
+    }
+}
+
+impl From<Tick> for u32 {
+    fn from(tick: Tick) -> Self {
+        tick.0
+    }
 }
 
 /// A moment that may be missing, in as few bytes. Tick zero is taken for the one before it.

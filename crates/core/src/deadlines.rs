@@ -1,7 +1,10 @@
-//! The deadlines of registered clients, in ticks. The driver looks at every client in one coarse sweep a tick: no client has a timer, and none
-//! is cancelled.
+//! The deadlines of registered clients, in ticks. The driver looks at a client when the client's timer in the [`wheel`](crate::wheel) is due:
+//! no client has a timer of the system, and a byte that arrives cancels nothing.
 
-use crate::{clock::Tick, close::CloseReason, outbox::Outbox};
+use crate::{clock::Tick, close::CloseReason, outbox::Outbox, session::Next};
+
+/// A client that is looked at later than this is looked at once more in between, so that ticks can be compared.
+const FAR: u32 = 1 << 30;
 
 /// How long what may last.
 #[derive(Debug, Clone, Copy)]
@@ -18,28 +21,65 @@ pub struct Deadlines {
     pub drain_bytes_per_tick: u64,
 }
 
-/// Who has missed a deadline of one client's outbox.
+/// What a session waits for, as far as it matters to deadlines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Waiting {
+    /// Bytes of the client: its silence counts.
+    Client,
+    /// Space for what the client sent: its silence is not its own.
+    Space,
+    /// The same, with a deadline that the session itself knows.
+    SpaceTimed,
+}
+
+impl From<Next> for Waiting {
+    fn from(next: Next) -> Self {
+        match next {
+            Next::Read => Self::Client,
+            Next::Wait | Next::Drain | Next::Close(_) => Self::Space,
+            Next::WaitTimed => Self::SpaceTimed,
+        }
+    }
+}
+
+/// What a look at a client finds.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Missed<K> {
-    /// The client itself.
-    pub client: Option<CloseReason>,
-    /// The sender that holds it, and why.
+#[must_use = "a missed deadline has a consequence, and the next one has to be watched"]
+pub struct Look<K> {
+    /// Why the client itself is to end.
+    pub close: Option<CloseReason>,
+    /// The sender that holds the client's outbox and is to end, and why.
     pub holder: Option<(K, CloseReason)>,
+    /// The session is to look at a deadline of its own: [`Session::retry`](crate::session::Session::retry).
+    pub retry: bool,
+    /// When the client is to be looked at again, if nothing brings a deadline closer until then.
+    pub again: Tick,
 }
 
 impl Deadlines {
-    /// Why a client ends that has been silent for so many ticks, if it does.
-    pub fn of_silence(&self, ticks: u32) -> Option<CloseReason> {
-        (ticks >= self.idle).then_some(CloseReason::Idle)
-    }
-
-    /// Looks at the deadlines of an outbox.
-    pub fn of_outbox<K: Clone + Eq>(&self, outbox: &mut Outbox<K>, now: Tick) -> Missed<K> {
+    /// Looks at a client that was heard last at `heard`.
+    pub fn look<K: Clone + Eq>(
+        &self,
+        heard: Tick,
+        waiting: Waiting,
+        outbox: &mut Outbox<K>,
+        now: Tick,
+    ) -> Look<K> {
+        let is_silent = waiting == Waiting::Client && now.since(heard) >= self.idle;
         let holder = outbox.holder_too_slow(now, self.grace, self.grace_bytes_min);
         let is_stalled = outbox.is_stalled(now, self.write, |bytes| self.drain_ticks(bytes));
-        Missed {
-            client: is_stalled.then_some(CloseReason::SlowConsumer),
+        let close = match (is_silent, is_stalled) {
+            (true, _) => Some(CloseReason::Idle),
+            (_, true) => Some(CloseReason::SlowConsumer),
+            _ => None,
+        };
+        let is_quiet = waiting == Waiting::Client && !outbox.is_watched();
+        Look {
+            close,
             holder: holder.map(|holder| (holder, CloseReason::TooSlow)),
+            retry: waiting == Waiting::SpaceTimed,
+            again: if is_quiet { heard.after(self.idle.min(FAR)) } else { now.after(1) },
         }
     }
 

@@ -62,7 +62,8 @@ pub trait Driver {
     /// The client that has the name.
     fn find(&self, name: &[u8]) -> Option<Self::Peer>;
 
-    /// Visits a client's outbox under its lock. `visit` is short and calls nothing of the driver.
+    /// Visits a client's outbox under its lock. `visit` is short and calls nothing of the driver. Where the outbox
+    /// [is watched](Outbox::is_watched) afterwards, the client is looked at with the next tick at the latest.
     fn outbox<R>(&self, peer: &Self::Peer, visit: impl FnOnce(&mut Outbox<Self::Peer>) -> R) -> R;
 
     /// Writes as much as the client's socket accepts now, and says how many bytes that was.

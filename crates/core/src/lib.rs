@@ -14,7 +14,7 @@
 //! * [`budget`]: how much may wait in all queues together.
 //! * [`registry`]: names and who holds them.
 //! * [`policy`], [`admission`], [`log_limit`]: who may do what, and how much of everything.
-//! * [`deadlines`]: how long what may last; [`clock`]: coarse time; [`close`]: why a connection ends.
+//! * [`deadlines`]: how long what may last; [`wheel`]: who is looked at when; [`clock`]: coarse time; [`close`]: why a connection ends.
 //! * [`mutation`]: faults of the past, for the simulator.
 
 pub mod admission;
@@ -35,4 +35,5 @@ mod route;
 pub mod session;
 mod sync;
 mod undeliverable;
+pub mod wheel;
 pub mod wire;

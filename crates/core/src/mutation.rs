@@ -21,11 +21,13 @@ pub enum Mutation {
     DrainWithoutDeadline,
     /// What the relay itself answers enters a queue without space.
     AnswerWithoutSpace,
+    /// A deadline that comes closer leaves the timer where it is.
+    DeadlineComesTooLate,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::EmptyMessageNeedsNoPlace,
         Self::PartWithoutSpace,
         Self::GoneClientWins,
@@ -34,6 +36,7 @@ impl Mutation {
         Self::LostWakeUp,
         Self::DrainWithoutDeadline,
         Self::AnswerWithoutSpace,
+        Self::DeadlineComesTooLate,
     ];
 }
 

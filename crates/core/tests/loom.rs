@@ -17,6 +17,7 @@ use name_relay_core::{
     budget::{Budget, Loan},
     clock::Tick,
     outbox::{Next, Offered, Outbox, Reserved, Todo, WriteMode},
+    wheel::{Timed, Timer, Wheel},
 };
 
 #[test]
@@ -162,5 +163,70 @@ fn an_owner_that_goes_to_sleep_is_woken() {
         client.send(1, b"abc", WriteMode::Flush);
         owner.join().unwrap();
         assert_eq!(client.received.load(Relaxed), 3);
+    });
+}
+
+/// A client as its deadlines see it: whether it is watched, behind the lock of its outbox, and its timer.
+#[derive(Clone)]
+struct Watched(Arc<(Mutex<bool>, Timer)>);
+
+impl Timed for Watched {
+    fn timer(&self) -> &Timer {
+        &self.0.1
+    }
+}
+
+/// While the driver looks at a client that is due, a sender makes the client one with a deadline. Whoever comes first, the client has an
+/// entry for the next tick in the end.
+#[test]
+fn a_deadline_that_begins_during_a_look_is_looked_at() {
+    loom::model(|| {
+        let start = Tick::default();
+        let client = Watched(Arc::new((Mutex::new(false), Timer::default())));
+        let wheel = Arc::new(Mutex::new(Wheel::new(start)));
+        wheel.lock().unwrap().schedule(&client, start.after(1));
+        let sender = {
+            let (client, wheel) = (client.clone(), Arc::clone(&wheel));
+            thread::spawn(move || {
+                *client.0.0.lock().unwrap() = true;
+                // The sender may read the clock before or after the tick.
+                let at = start.after(2);
+                if !client.timer().is_set_by(at) {
+                    wheel.lock().unwrap().schedule(&client, at);
+                }
+            })
+        };
+        let now = start.after(1);
+        let mut due = Vec::new();
+        wheel.lock().unwrap().advance(now, &mut due);
+        assert_eq!(due.len(), 1);
+        let is_watched = *client.0.0.lock().unwrap();
+        let again = if is_watched { now.after(1) } else { now.after(30) };
+        wheel.lock().unwrap().schedule(&client, again);
+        sender.join().unwrap();
+        assert!(client.timer().is_set_by(now.after(1)));
+    });
+}
+
+/// A sender finds a client that leaves: the wheel does not keep the client.
+#[test]
+fn who_leaves_is_not_scheduled_again() {
+    loom::model(|| {
+        let start = Tick::default();
+        let client = Watched(Arc::new((Mutex::new(false), Timer::default())));
+        let wheel = Arc::new(Mutex::new(Wheel::new(start)));
+        let sender = {
+            let (client, wheel) = (client.clone(), Arc::clone(&wheel));
+            thread::spawn(move || {
+                if !client.timer().is_set_by(start.after(1)) {
+                    wheel.lock().unwrap().schedule(&client, start.after(1));
+                }
+            })
+        };
+        wheel.lock().unwrap().retire(&client);
+        sender.join().unwrap();
+        let mut due = Vec::new();
+        wheel.lock().unwrap().advance(start.after(2), &mut due);
+        assert!(due.is_empty());
     });
 }

@@ -72,27 +72,30 @@ impl Client {
         }
     }
 
-    /// Writes a message that every recipient takes, to a name that `random` chooses, for [`Client::outgoing`].
-    pub fn compose_ordinary(&self, random: &mut fastrand::Rng) {
-        let to = NAMES[random.usize(0..NAMES.len())];
-        self.message(&mut self.outgoing.borrow_mut(), to, random.usize(0..70));
+    /// Writes a message that every recipient takes, to a name that `random` chooses, also from a crowd, for [`Client::outgoing`].
+    pub fn compose_ordinary(&self, random: &mut fastrand::Rng, crowd: usize) {
+        let to = name(random, crowd);
+        self.message(&mut self.outgoing.borrow_mut(), &to, random.usize(0..70));
     }
 
     /// Writes a message, or several, or something odd, to names that `random` chooses, for [`Client::outgoing`].
-    pub fn compose(&self, random: &mut fastrand::Rng) {
+    pub fn compose(&self, random: &mut fastrand::Rng, crowd: usize) {
         let mut outgoing = self.outgoing.borrow_mut();
         match random.u8(0..10) {
             // Nothing to each name in turn, as in one segment.
-            0 => NAMES.iter().for_each(|name| outgoing.extend(format!("{name}|0|").bytes())),
+            0 => {
+                NAMES.iter().for_each(|name| outgoing.extend(format!("{name}|0|").bytes()));
+                (0..crowd).for_each(|n| outgoing.extend(format!("x{n}|0|").bytes()));
+            }
             1 if self.framing == Framing::Session => outgoing.extend(b"|10|{\"ping\":7}"),
             // Messages of no bytes to names that nobody has: each is answered.
             2 if self.framing == Framing::Session => {
                 (0..6).for_each(|n| outgoing.extend(format!("nobody{n}|0|").bytes()));
             }
             _ => {
-                let to = NAMES[random.usize(0..NAMES.len())];
+                let to = name(random, crowd);
                 let sizes = [0, 1, 9, 30, 31, 32, 33, 60, 150];
-                self.message(&mut outgoing, to, sizes[random.usize(0..sizes.len())]);
+                self.message(&mut outgoing, &to, sizes[random.usize(0..sizes.len())]);
             }
         }
     }
@@ -176,6 +179,15 @@ impl Client {
         }
         self.messages.set(self.messages.get() + 1);
         Ok(())
+    }
+}
+
+/// A name that clients send to; one of the crowd as often as one of the few.
+fn name(random: &mut fastrand::Rng, crowd: usize) -> String {
+    if crowd > 0 && random.bool() {
+        format!("x{}", random.usize(0..crowd))
+    } else {
+        NAMES[random.usize(0..NAMES.len())].to_owned()
     }
 }
 

@@ -3,8 +3,12 @@
 //! A seed makes a [`op::script`]; [`run`] plays it on a [`world::World`]; where something does not hold, [`shrink`] looks for the shortest
 //! script that shows the same. With a [`Mutation`] put back, the simulator has to find it.
 
+mod bounds;
+mod check;
 pub mod client;
 pub mod op;
+mod peer;
+mod serve;
 pub mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

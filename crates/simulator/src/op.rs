@@ -20,6 +20,8 @@ pub struct Op {
 pub enum Kind {
     /// A client connects and registers.
     Join,
+    /// Hundreds of clients connect and register at once, each with a name of its own.
+    Crowd,
     /// A client's bytes arrive at the relay.
     Send,
     /// The relay serves a client.
@@ -36,8 +38,10 @@ pub enum Kind {
     Reset,
 }
 
-const KINDS: [(Kind, &str, u32); 8] = [
+/// Kinds, their words in a script, and how often each comes. A crowd comes to one seed in [`CROWDED`] only, since its steps take long.
+const KINDS: [(Kind, &str, u32); 9] = [
     (Kind::Join, "join", 6),
+    (Kind::Crowd, "crowd", 0),
     (Kind::Send, "send", 30),
     (Kind::Serve, "serve", 40),
     (Kind::Read, "read", 14),
@@ -47,11 +51,14 @@ const KINDS: [(Kind, &str, u32); 8] = [
     (Kind::Reset, "reset", 1),
 ];
 
+/// Every so many seeds have a crowd.
+const CROWDED: u64 = 50;
+
 /// The script of a seed.
 pub fn script(seed: u64, steps: usize) -> Vec<Op> {
     let mut random = fastrand::Rng::with_seed(seed);
     let all: u32 = KINDS.iter().map(|(_, _, weight)| weight).sum();
-    (0..steps)
+    let mut script: Vec<Op> = (0..steps)
         .map(|_| {
             let mut at = random.u32(0..all);
             let mut kind = Kind::Serve;
@@ -64,7 +71,13 @@ pub fn script(seed: u64, steps: usize) -> Vec<Op> {
             }
             Op { kind, who: random.u16(..), what: random.u16(..), between: random.u32(..) }
         })
-        .collect()
+        .collect();
+    if seed % CROWDED == 0 && steps > 0 {
+        // Early, so that most of the steps have it.
+        let crowd = Op { kind: Kind::Crowd, who: random.u16(..), what: random.u16(..), between: 0 };
+        script.insert(random.usize(0..steps.div_ceil(4)), crowd);
+    }
+    script
 }
 
 impl fmt::Display for Op {
