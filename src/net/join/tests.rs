@@ -5,14 +5,14 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::*;
 use crate::net::{Streams, StreamsConfig};
 
 /// Nothing here takes this long unless it is broken.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 async fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -144,7 +144,10 @@ async fn a_reset_after_a_half_close_is_passed_on_too(joining: Joining) {
     reset(&left);
     drop(left);
     assert!(join.await.unwrap().broken.is_some());
-    assert!(right.take_error().unwrap().is_some());
+    // The reset takes its way.
+    while right.take_error().unwrap().is_none() {
+        sleep(Duration::from_millis(1)).await;
+    }
 }
 
 async fn a_join_that_is_dropped_is_not_taken_for_a_whole_one(joining: Joining) {
