@@ -33,7 +33,7 @@ fn a_recipient_may_pause_for_longer_than_a_pong_takes() {
 
 #[test]
 fn a_receiver_whose_output_is_not_read_keeps_its_connection_and_every_byte() {
-    let idle = scaled(1000);
+    let idle = scaled(2500);
     // The recipient is not to be cut for its pause.
     let server = Relay::with(&["--write-timeout=10m", "--idle-timeout", &option(idle)]);
     let address = server.address().to_string();

@@ -32,7 +32,7 @@ fn drip(socket: &mut Socket, bytes: impl Iterator<Item = u8>, apart: Duration) -
 
 #[test]
 fn silence() {
-    let (register, idle) = (option(scaled(300)), option(scaled(600)));
+    let (register, idle) = (option(scaled(1500)), option(scaled(2000)));
     let relay = Relay::with(&["--register-timeout", &register, "--idle-timeout", &idle]);
     beside_bystanders(&relay, || {
         let mut stranger = relay.connect();
@@ -46,7 +46,7 @@ fn silence() {
 
 #[test]
 fn one_byte_now_and_then() {
-    let limit = scaled(500);
+    let limit = scaled(2000);
     let relay = Relay::with(&["--register-timeout", &option(limit), "--idle-timeout", &option(limit)]);
     beside_bystanders(&relay, || {
         // The deadline is for the whole registration, not for each byte.

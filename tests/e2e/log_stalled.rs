@@ -1,13 +1,18 @@
-//! A log that nobody reads: the relay serves and stops as ever, and says later how much is missing. And a log of strangers' doings: bounded.
+//! A log that nobody reads: the relay serves and stops as ever, and says later how much is missing. What `expose` says and nobody reads is
+//! no different. And a log of strangers' doings: bounded.
 
 #![cfg(unix)]
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, ErrorKind, PipeWriter, Read, Write},
     process::Stdio,
 };
 
-use crate::harness::{Relay, Socket, announced, command, eventually, not_run};
+use rustix::io::ioctl_fionbio;
+
+use crate::harness::{
+    Forwarder, Process, Relay, Socket, announced, command, echo, eventually, expose_command, not_run,
+};
 
 /// Clients whose lines fill every pipe and the relay's own queue: each causes two of more than 300 bytes.
 const CLIENTS: usize = 1200;
@@ -59,6 +64,53 @@ fn a_reader_of_the_log_that_stalls_holds_up_nobody() {
         status.is_some()
     });
     assert!(status.unwrap().success() || crate::harness::without_signals().is_some(), "{status:?}");
+}
+
+/// Fills a pipe to the last byte.
+fn fill(pipe: &mut PipeWriter) {
+    ioctl_fionbio(&*pipe, true).unwrap();
+    for piece in [&[b'-'; 4096][..], b"-"] {
+        loop {
+            match pipe.write(piece) {
+                Ok(n) => assert!(n > 0),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("cannot fill the pipe: {error}"),
+            }
+        }
+    }
+    ioctl_fionbio(&*pipe, false).unwrap();
+}
+
+#[test]
+fn a_reader_of_what_expose_says_that_stalls_holds_up_nobody() {
+    if crate::harness::is_windows() {
+        return not_run("wine buffers a pipe without bound");
+    }
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    fill(&mut writer);
+    let mut relay = Relay::start();
+    let expose = expose_command(relay.address(), ["web", &echo().to_string()]);
+    let mut exposer = Process::spawn_onto(expose, writer);
+    // Each time it has something to say, the second time while the first is not written yet.
+    for times in 1..=2 {
+        exposer.wait_stderr("that it is exposed", |log| {
+            (log.matches("INFO exposed ").count() == times).then_some(())
+        });
+        let forwarder = Forwarder::start(&relay, "web");
+        let mut visitor = forwarder.connect();
+        visitor.send("anybody there?");
+        visitor.expect("anybody there?");
+        if times == 1 {
+            relay.process.kill();
+            relay = Relay::listening(&relay.address().to_string(), &[]);
+        }
+    }
+    if let Some(why) = crate::harness::without_signals() {
+        return not_run(why);
+    }
+    exposer.signal("TERM");
+    exposer.expect_exit(0);
+    drop(reader);
 }
 
 #[test]

@@ -230,11 +230,11 @@ fn the_interactive_client_outlives_a_pause_of_the_relay() {
         return not_run(why);
     }
     // Its pings come three times in that, and it waits 10 s for a pong.
-    let relay = Relay::with(&["--idle-timeout", &option(scaled(900))]);
+    let relay = Relay::with(&["--idle-timeout", &option(scaled(2000))]);
     let mut connect = Process::spawn(command(["connect", "127.0.0.1", &relay.port(), "mine", "--v2"]));
     relay.logged(&["joined", "name=mine"]);
     pause(&relay.process);
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    std::thread::sleep(scaled(4000));
     go_on(&relay.process);
     let mut sender = relay.client("sender");
     sender.send_to("mine", "hello");
@@ -247,7 +247,7 @@ fn a_pause_of_the_exposer_costs_no_service() {
     if let Some(why) = without_pauses() {
         return not_run(why);
     }
-    let relay = Relay::with(&["--idle-timeout", &option(scaled(1000))]);
+    let relay = Relay::with(&["--idle-timeout", &option(scaled(2500))]);
     let exposer = Exposer::start(&relay, "mine", echo());
     for round in 1..=2 {
         pause(&exposer.process);

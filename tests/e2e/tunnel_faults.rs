@@ -103,7 +103,7 @@ fn a_relay_that_falls_silent_is_not_asked_for_its_version() {
 
 #[test]
 fn a_visitor_that_says_nothing_keeps_its_stream() {
-    let (short, idle) = (option(scaled(300)), option(scaled(900)));
+    let (short, idle) = (option(scaled(1000)), option(scaled(2400)));
     let options = ["--register-timeout", &short, "--idle-timeout", &idle, "--open-timeout", &short];
     let (relay, _) = public_relay(1, &options);
     let service = Service::start();
@@ -111,7 +111,7 @@ fn a_visitor_that_says_nothing_keeps_its_stream() {
     let mut silent = Socket::connect(exposer.public("web"));
     let mut local = service.accept();
     // Longer than any deadline of the relay's. There is no event to wait for: nothing is to happen.
-    thread::sleep(scaled(2000));
+    thread::sleep(scaled(4000));
     local.send("still there?");
     silent.expect("still there?");
     silent.send("yes");
@@ -121,8 +121,8 @@ fn a_visitor_that_says_nothing_keeps_its_stream() {
 
 #[test]
 fn a_visitor_that_reads_nothing_for_long_loses_no_byte_and_slows_nobody() {
-    let idle = scaled(1000);
-    let options = ["--write-timeout", "500ms", "--user-timeout", "1s", "--idle-timeout", &option(idle)];
+    let idle = scaled(2400);
+    let options = ["--write-timeout", "1s", "--user-timeout", "1s", "--idle-timeout", &option(idle)];
     let (relay, _) = public_relay(1, &options);
     let bytes = pattern(48 << 20);
     let address = service({

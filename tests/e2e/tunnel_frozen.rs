@@ -54,7 +54,7 @@ fn visitors_that_were_not_answered_end_with_the_name_of_an_exposer_that_is_stopp
     if cannot_stop() {
         return;
     }
-    let (relay, _) = public_relay(1, &["--idle-timeout", &option(scaled(1500)), "--open-timeout", "10m"]);
+    let (relay, _) = public_relay(1, &["--idle-timeout", &option(scaled(3000)), "--open-timeout", "10m"]);
     let exposer = Exposer::with(&relay, ["web", &echo().to_string(), "--port", "0"]);
     let public = exposer.public("web");
     let mut running = Socket::connect(public);
@@ -72,12 +72,12 @@ fn visitors_that_were_not_answered_end_with_the_name_of_an_exposer_that_is_stopp
 
 #[test]
 fn a_service_may_take_its_time_to_say_the_first_word() {
-    let (idle, open) = (scaled(900), option(scaled(100)));
+    let (idle, open) = (scaled(2400), option(scaled(800)));
     let (relay, _) = public_relay(1, &["--idle-timeout", &option(idle), "--open-timeout", &open]);
     let address = service(|mut socket| {
         socket.expect("question");
         // There is no event to wait for: it takes longer than any limit of the relay's.
-        thread::sleep(scaled(3000));
+        thread::sleep(scaled(5000));
         socket.send("answer");
         // Until the visitor has it.
         socket.receive_all();
@@ -90,7 +90,7 @@ fn a_service_may_take_its_time_to_say_the_first_word() {
 
 #[test]
 fn what_is_not_answered_yet_outlives_a_control_session_that_is_only_lost() {
-    let (relay, ports) = public_relay(1, &["--open-timeout", "500ms"]);
+    let (relay, ports) = public_relay(1, &["--open-timeout", "1500ms"]);
     let mut control = relay.connect();
     let hello = format!(r#"{{"hello":2,"expose":"web","port":{}}}"#, ports.start());
     control.send(crate::harness::frame(b"", hello.as_bytes()));
@@ -103,7 +103,7 @@ fn what_is_not_answered_yet_outlives_a_control_session_that_is_only_lost() {
     drop(control);
     relay.logged(&["no longer exposed"]);
     // There is no event to wait for: nothing is to happen, and streams are looked at every second.
-    thread::sleep(Duration::from_millis(2500));
+    thread::sleep(Duration::from_millis(3500));
     parked.send("late");
     visitor.expect("late");
 }

@@ -9,7 +9,7 @@ use std::{
 
 use crate::harness::{
     Exposer, Forwarder, Process, Relay, Socket, command, echo, eventually, expose_command, frame,
-    is_in_container, measured, patience, public_relay, scaled, service,
+    is_in_container, measured, public_relay, scaled, service,
 };
 
 /// An address at which nobody listens.
@@ -165,7 +165,8 @@ fn an_exposer_that_is_killed_leaves_its_name_and_port_at_once() {
             control.send(frame(b"", hello.as_bytes()));
             control.control()["exposed"] == "web"
         });
-        assert!(since.elapsed() < scaled(2000), "{:?}", since.elapsed());
+        // Who says nothing has it for 14 s.
+        assert!(since.elapsed() < scaled(8000), "{:?}", since.elapsed());
         // The engine of a container holds every port that is published.
         let is_free = || is_in_container() || TcpListener::bind(("127.0.0.1", *ports.start())).is_ok();
         eventually("that one is gone, too", is_free);
@@ -249,8 +250,9 @@ fn cut(stream: &std::net::TcpStream) {
 #[cfg(target_os = "linux")]
 fn a_link_that_is_cut_without_a_word_frees_the_name_and_is_made_again() {
     let Some(machines) = crate::harness::Machines::new() else { return };
-    // With the relay's own deadlines.
-    let relay = machines.relay(&[]);
+    // With the relay's own deadlines, but for that of a registration: this test asks for the name again and again, and on a busy machine
+    // one of its many questions may come late.
+    let relay = machines.relay(&["--register-timeout=20s"]);
     let far = machines.spawn_far(&expose_command(relay.address(), ["web", "127.0.0.1:1"]));
     far.expect_stdout(" is reached ");
     let since = Instant::now();
@@ -262,9 +264,8 @@ fn a_link_that_is_cut_without_a_word_frees_the_name_and_is_made_again() {
         control = (socket.control()["exposed"] == "web").then_some(socket);
         control.is_some()
     });
-    // After 14 s of the system's questions, before the 30 s of silence that the protocol allows.
-    let slack = (Duration::from_secs(4) * patience()).min(Duration::from_secs(14));
-    assert!(since.elapsed() < Duration::from_secs(14) + slack, "{:?}", since.elapsed());
+    // After 14 s of the system's questions, and clearly before the 30 s of silence that the protocol allows.
+    assert!(since.elapsed() < Duration::from_secs(28), "{:?}", since.elapsed());
     drop(control);
     // The exposer notices by itself: a ping each five seconds, and ten for the pong.
     far.expect_stderr("not exposed for now");

@@ -219,7 +219,7 @@ fn the_only_port_that_is_free_among_as_many_as_are_tried_is_found() {
 #[test]
 fn open_timeout_is_how_long_a_visitor_waits_for_the_service() {
     // Both visitors have come before the first one is given up.
-    let timeout = scaled(400);
+    let timeout = scaled(1500);
     let (relay, _) = public_relay(2, &["--open-timeout", &option(timeout)]);
     let mut control = say(&relay, &json!({"hello": 2, "expose": "web", "port": 0}));
     let port = control.control()["port"].as_u64().unwrap() as u16;
@@ -241,14 +241,14 @@ fn open_timeout_is_how_long_a_visitor_waits_for_the_service() {
 
 #[test]
 fn the_session_is_kept_alive_by_pings_and_ends_without_them() {
-    let idle = scaled(600);
+    let idle = scaled(2000);
     let relay = Relay::with(&["--idle-timeout", &option(idle)]);
     let (mut control, key) = expose(&relay, "web");
     let mut parked = park(&relay, "web", &key);
     let mut since = Instant::now();
     for n in 0..5u32 {
         // There is no event to wait for: silence is what is tested.
-        thread::sleep(idle / 3);
+        thread::sleep(idle / 4);
         since = Instant::now();
         control.send(frame(b"", format!(r#"{{"ping":{n}}}"#).as_bytes()));
         assert_eq!(control.control()["pong"], n);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Relay, Socket, frame, option, pattern, scaled};
+use crate::harness::{Relay, Socket, frame, measured, option, pattern, scaled};
 
 #[test]
 fn any_split_of_the_bytes_gives_the_same_result() {
@@ -68,7 +68,7 @@ fn the_keepalive_delivers_nothing_in_either_delivery() {
 
 #[test]
 fn the_keepalive_keeps_the_connection() {
-    let idle = scaled(600);
+    let idle = scaled(2000);
     let relay = Relay::with(&["--idle-timeout", &option(idle)]);
     let since = Instant::now();
     let mut kept = relay.client("kept");
@@ -404,15 +404,15 @@ fn a_taken_name_is_refused_at_once_and_its_holder_notices_nothing() {
 #[test]
 fn a_connection_that_does_not_register_is_cut_after_three_seconds() {
     let relay = Relay::start();
-    let since = Instant::now();
-    let mut silent = relay.connect();
-    let mut unfinished = relay.connect();
-    unfinished.send("almost");
-    silent.expect_closed();
-    unfinished.expect_closed();
-    let took = since.elapsed();
-    assert!(took >= Duration::from_secs(3), "{took:?}");
-    assert!(took < Duration::from_secs(3) + Duration::from_secs(2) * crate::harness::patience(), "{took:?}");
+    measured(Duration::from_secs(3), Duration::from_secs(5), || {
+        let since = Instant::now();
+        let mut silent = relay.connect();
+        let mut unfinished = relay.connect();
+        unfinished.send("almost");
+        silent.expect_closed();
+        unfinished.expect_closed();
+        since.elapsed()
+    });
 }
 
 #[test]

@@ -203,13 +203,31 @@ mod tests {
 
     #[test]
     fn more_addresses_than_there_is_room_for_are_let_in_uncounted() {
-        let (admissions, now) = (Admissions::default(), Instant::now());
+        let (admissions, start) = (Admissions::default(), Instant::now());
         let limits = limits(1, 1);
-        for n in 0..ADDRESSES_MAX as u32 {
-            assert!(admissions.enter(IpAddr::V4(n.into()), &limits, now).unwrap().is_some());
+        let enter = |ip, now| admissions.enter(ip, &limits, now);
+        let v4 = |n: u32| IpAddr::V4(n.into());
+        let last = ADDRESSES_MAX as u32 - 1;
+        for n in 0..last {
+            assert_eq!(enter(v4(n), start), Ok(Some(v4(n))));
         }
-        assert_eq!(admissions.enter(ip("255.0.0.1"), &limits, now), Ok(None));
-        assert_eq!(admissions.enter(ip("0.0.0.1"), &limits, now), Err(Excess::OfAddress));
+        // There is room for one, and then for none: neither for a stranger nor for its /64.
+        assert_eq!(admissions.lock().len(), ADDRESSES_MAX - 1);
+        assert_eq!(enter(v4(last), start), Ok(Some(v4(last))));
+        for stranger in [v4(last + 1), ip("255.0.0.1"), ip("2001:db8::1")] {
+            assert_eq!(enter(stranger, start), Ok(None));
+            assert_eq!(enter(stranger, start), Ok(None), "it is not limited by what is not counted");
+        }
+        assert_eq!(enter(v4(0), start), Err(Excess::OfAddress), "who is in the table is counted as ever");
+        assert_eq!(enter(v4(last), start), Err(Excess::OfAddress));
+        assert_eq!(admissions.lock().len(), ADDRESSES_MAX);
+        // One that has left keeps its place until its allowance is full again; then the next has it, and nobody else.
+        admissions.leave(v4(7));
+        let _ = admissions.tidy(start + FULL_AFTER - Duration::from_millis(1));
+        assert_eq!(enter(ip("255.0.0.1"), start + FULL_AFTER), Ok(None));
+        let _ = admissions.tidy(start + FULL_AFTER);
+        assert_eq!(enter(ip("255.0.0.1"), start + FULL_AFTER), Ok(Some(ip("255.0.0.1"))));
+        assert_eq!(enter(ip("255.0.0.2"), start + FULL_AFTER), Ok(None));
         assert_eq!(admissions.lock().len(), ADDRESSES_MAX);
     }
 }

@@ -91,4 +91,27 @@ mod tests {
         assert_eq!(counted, [(b"a".to_vec(), 3), (b"b".to_vec(), 2), (b"c".to_vec(), 1)]);
         assert!(lost.is_empty());
     }
+    #[test]
+    fn so_many_names_find_a_place_before_they_are_reported() {
+        let mut lost = Lost::default();
+        for n in 1..NAMES_MAX {
+            lost.add(n.to_string().as_bytes());
+            assert!(!lost.is_full(), "{n} of {NAMES_MAX}");
+        }
+        lost.add(b"the last");
+        assert!(lost.is_full());
+        // One that has its place needs none; another has to wait for the report.
+        for known in [&b"1"[..], b"63", b"the last"] {
+            assert_eq!(lost.notice_bytes(known), 0);
+            lost.add(known);
+        }
+        assert!(lost.notice_bytes(b"one more") > 0);
+        let mut counted = Vec::new();
+        lost.drain(|name, count| counted.push((name.to_vec(), count)));
+        assert_eq!(counted.len(), NAMES_MAX);
+        assert_eq!(counted.iter().map(|(_, count)| count).sum::<u64>(), NAMES_MAX as u64 + 3);
+        assert!(lost.is_empty() && !lost.is_full());
+        lost.add(b"one more");
+        lost.drain(|name, count| assert_eq!((name, count), (&b"one more"[..], 1)));
+    }
 }

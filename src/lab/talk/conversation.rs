@@ -69,10 +69,11 @@ pub async fn converse<W: Write, P: Write>(
                             Turn::Ending(end_at.map_or(at, |end: Instant| end.min(at)))
                         }
                         Turn::Sending(_) => turn,
-                        Turn::Asking | Turn::AskAt(_) => {
+                        Turn::Asking | Turn::AskAgainAt(_) | Turn::AskAt(_) => {
                             // A server that never rests does not keep anyone from saying something.
                             let at_the_latest = *ask_at.get_or_insert(now + conversation.pause.max(SETTLE));
-                            Turn::AskAt((now + SETTLE).min(at_the_latest))
+                            let at = (now + SETTLE).min(at_the_latest);
+                            if turn.takes_input() { Turn::AskAgainAt(at) } else { Turn::AskAt(at) }
                         }
                     };
                 }
@@ -118,7 +119,7 @@ pub async fn converse<W: Write, P: Write>(
             () = turn.is_over() => match turn {
                 Turn::Ending(_) => break,
                 Turn::Sending(_) => return Err(PeerError::Stalled(patience).into()),
-                Turn::Asking | Turn::AskAt(_) => {
+                Turn::Asking | Turn::AskAgainAt(_) | Turn::AskAt(_) => {
                     screen.ask().map_err(ClientError::Output)?;
                     ask_at = None;
                     turn = Turn::Asking;
@@ -136,6 +137,8 @@ enum Turn {
     AskAt(Instant),
     /// Ours: a line may come.
     Asking,
+    /// Ours still, although something arrived after a line was asked for: from that moment on it is asked for once more.
+    AskAgainAt(Instant),
     /// A line is on its way, and stalled at that moment.
     Sending(Instant),
     /// We have said everything; the rest is waited for until that moment.
@@ -144,13 +147,13 @@ enum Turn {
 
 impl Turn {
     fn takes_input(&self) -> bool {
-        matches!(self, Self::Asking)
+        matches!(self, Self::Asking | Self::AskAgainAt(_))
     }
 
     /// Completes at the turn's moment, if it has one.
     fn is_over(&self) -> impl Future<Output = ()> + use<> {
         let at = match self {
-            Self::AskAt(at) | Self::Sending(at) | Self::Ending(at) => Some(*at),
+            Self::AskAt(at) | Self::AskAgainAt(at) | Self::Sending(at) | Self::Ending(at) => Some(*at),
             Self::Asking => None,
         };
         async move {
@@ -168,10 +171,16 @@ fn is_ending(line: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::DuplexStream;
+    use tokio::{
+        io::{AsyncWrite, DuplexStream},
+        time::sleep,
+    };
 
     use super::*;
     use crate::lab::testing::pair;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+    const CONVERSATION: Conversation = Conversation { pause: Duration::from_millis(500), line_end: b"" };
 
     /// Holds a conversation of `inputs` with `server`, which gets the other end.
     async fn hold(
@@ -179,13 +188,13 @@ mod tests {
         line_end: &'static [u8],
         server: impl AsyncFnOnce(DuplexStream) -> Vec<u8>,
     ) -> (Result<(), ClientError>, String, Vec<u8>) {
-        let (mut connection, peer) = pair(Duration::from_secs(5));
+        let (mut connection, peer) = pair(PATIENCE);
         let (sender, mut lines) = mpsc::channel(inputs.len() + 1);
         for line in inputs {
             sender.try_send(Input::Line(line.to_vec())).unwrap();
         }
         sender.try_send(Input::End).unwrap();
-        let conversation = Conversation { pause: Duration::from_millis(500), line_end };
+        let conversation = Conversation { line_end, ..CONVERSATION };
         let mut out = Vec::new();
         let mut screen: Screen<_, Vec<u8>> = Screen::new(&mut out, false);
         let talk = async {
@@ -233,7 +242,7 @@ mod tests {
     async fn a_late_answer_is_waited_for() {
         let (result, shown, _) = hold(&[b"a"], b"", async |mut peer| {
             peer.read_exact(&mut [0]).await.unwrap();
-            tokio::time::sleep(Duration::from_secs(4)).await;
+            sleep(Duration::from_secs(4)).await;
             peer.write_all(b"late").await.unwrap();
             Vec::new()
         })
@@ -258,7 +267,7 @@ mod tests {
     async fn a_line_that_is_not_taken_ends_it() {
         let long = vec![b'x'; 1 << 20];
         let (result, _, _) = hold(&[&long], b"", async |peer| {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            sleep(Duration::from_secs(60)).await;
             drop(peer);
             Vec::new()
         })
@@ -266,37 +275,67 @@ mod tests {
         assert!(matches!(result, Err(ClientError::Peer(PeerError::Stalled(_)))), "{result:?}");
     }
 
+    /// Sends a byte each 10 ms, for as long as they are taken.
+    async fn chatter(mut to_client: impl AsyncWrite + Unpin) {
+        while to_client.write_all(b".").await.is_ok() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_server_that_never_rests_keeps_nobody_from_speaking_and_leaving() {
-        let patience = Duration::from_secs(5);
-        let (mut connection, peer) = pair(patience);
+        let (mut connection, peer) = pair(PATIENCE);
         let (sender, mut lines) = mpsc::channel(4);
         for line in ["hello", "quit"] {
             sender.send(Input::Line(line.into())).await.unwrap();
         }
-        let conversation = Conversation { pause: Duration::from_millis(500), line_end: b"" };
         let mut shown = Vec::new();
         let mut screen: Screen<_, Vec<u8>> = Screen::new(&mut shown, false);
-        let (mut from_client, mut to_client) = split(peer);
-        let chatter = async {
-            while to_client.write_all(b".").await.is_ok() {
-                sleep_until(Instant::now() + Duration::from_millis(10)).await;
-            }
+        let (mut from_client, to_client) = split(peer);
+        let start = Instant::now();
+        let talk = async {
+            let result = converse(&mut connection, &mut lines, &CONVERSATION, &mut screen).await;
+            (result, start.elapsed())
         };
         let heard = async {
             let mut heard = Vec::new();
             from_client.read_to_end(&mut heard).await.unwrap();
             heard
         };
-        let start = Instant::now();
-        let held =
-            async { tokio::join!(converse(&mut connection, &mut lines, &conversation, &mut screen), heard) };
-        let (held, heard) = tokio::select! {
-            both = held => both,
-            () = chatter => unreachable!(),
+        let ((held, took), heard) = tokio::select! {
+            both = async { tokio::join!(talk, heard) } => both,
+            () = chatter(to_client) => unreachable!(),
         };
         held.unwrap();
         assert_eq!(heard, b"hello");
-        assert!(start.elapsed() < patience + Duration::from_secs(2), "{:?}", start.elapsed());
+        // Before each of the two lines it pauses at most once.
+        let limit = PATIENCE + 2 * CONVERSATION.pause + Duration::from_millis(500);
+        assert!(took >= PATIENCE && took < limit, "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_asked_is_heard_at_once_whatever_arrives_meanwhile() {
+        let (mut connection, peer) = pair(PATIENCE);
+        let (sender, mut lines) = mpsc::channel(4);
+        let mut shown = Vec::new();
+        let mut screen: Screen<_, Vec<u8>> = Screen::new(&mut shown, false);
+        let (mut from_client, to_client) = split(peer);
+        let person = async {
+            for line in [b"a", b"b", b"c"] {
+                // By then each line that may be asked for was, and not just now.
+                sleep(CONVERSATION.pause * 2 + CONVERSATION.pause / 2).await;
+                let typed = Instant::now();
+                sender.send(Input::Line(line.to_vec())).await.unwrap();
+                let mut heard = [0];
+                from_client.read_exact(&mut heard).await.unwrap();
+                assert_eq!(heard, *line);
+                assert!(typed.elapsed() < Duration::from_millis(100), "{:?}", typed.elapsed());
+            }
+        };
+        tokio::select! {
+            ended = converse(&mut connection, &mut lines, &CONVERSATION, &mut screen) => panic!("{ended:?}"),
+            () = chatter(to_client) => unreachable!(),
+            () = person => {}
+        }
     }
 }

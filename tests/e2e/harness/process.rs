@@ -43,14 +43,22 @@ struct Text {
 
 impl Process {
     /// Starts `command` with pipes on all three standard streams.
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        Self::spawn_onto(command, Stdio::piped())
+    }
+
+    /// The same with its standard output somewhere else, where the test looks after it.
+    pub fn spawn_onto(mut command: Command, stdout: impl Into<Stdio>) -> Self {
         let description = format!("{command:?}");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(stdout).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {description}: {e}"));
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take().unwrap());
         let output = Arc::new(Output::default());
-        output.text().open = 2;
-        collect(child.stdout.take().unwrap(), &output, |text| &mut text.stdout);
-        collect(child.stderr.take().unwrap(), &output, |text| &mut text.stderr);
+        output.text().open = 1 + usize::from(stdout.is_some());
+        if let Some(stdout) = stdout {
+            collect(stdout, &output, |text| &mut text.stdout);
+        }
+        collect(stderr, &output, |text| &mut text.stderr);
         let stdin = child.stdin.take();
         Self { child, stdin, description, output }
     }
