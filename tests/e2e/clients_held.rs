@@ -3,6 +3,7 @@
 use std::{
     io::Read,
     process::Stdio,
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -106,6 +107,15 @@ fn the_interactive_client_keeps_what_nobody_asks_for_and_its_connection() {
     drop(consoles.map(|(_, sender)| sender.join().unwrap()));
 }
 
+/// Has others stop when it is dropped.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Peers that never stop sending keep a receiver neither from its deadlines and signals nor from showing that it is alive.
 #[cfg(unix)]
 #[test]
@@ -128,21 +138,22 @@ fn a_receiver_that_has_always_something_to_read_obeys_its_timeout_and_is_alive()
         &option(3 * idle),
     ]));
     relay.logged(&["joined", "name=busy"]);
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        // Also when an assertion fails: the scope waits for those that send.
+        let _stops = Stops(&stop);
         for n in 0..2 {
             let mut flood = relay.client(format!("flood{n}"));
             let stop = &stop;
             scope.spawn(move || {
                 let frames = "busy|0|".repeat(10_000);
-                while !stop.load(std::sync::atomic::Ordering::Relaxed)
+                while !stop.load(Ordering::Relaxed)
                     && std::io::Write::write_all(&mut flood.0, frames.as_bytes()).is_ok()
                 {}
             });
         }
         // Nothing that counts arrives, so the timeout ends it: not the relay, for silence, before.
         receiver.expect_exit(1);
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     assert!(receiver.stderr().contains("nothing arrived for"), "{}", receiver.stderr());
     assert!(!relay.process.stderr().contains("it was silent"), "{}", relay.process.stderr());
