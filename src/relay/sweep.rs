@@ -37,9 +37,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         // The clock may tick faster than there is anything to tidy.
         if tidied.elapsed() >= TIDY_INTERVAL {
             tidied = Instant::now();
-            for (reason, others) in shared.admissions.tidy(tidied) {
-                warn!(others, %reason, "turned away");
-            }
+            shared.admissions.tidy(tidied);
             let others = shared.refusal_log.take_left_out();
             if others > 0 {
                 warn!(others, "refused; there were too many to name each");
