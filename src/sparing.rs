@@ -1,4 +1,7 @@
 //! Lines of the log that outsiders can cause: of each kind the first in a second is written, and the others are counted.
+//!
+//! It is for lines that are alike within their kind. Where each line says something of its own, such as the address of who sent nonsense,
+//! [`LogLimit`](name_relay_core::log_limit::LogLimit) writes as many as a person can read.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

@@ -15,9 +15,7 @@ mod markdown;
 mod messages;
 mod peers;
 mod process;
-mod project;
 mod protocol;
-mod report;
 mod results;
 mod run;
 mod saved;
@@ -28,3 +26,4 @@ mod tunnel;
 mod unit;
 
 pub use command::main;
+use relay_task::{project, report};

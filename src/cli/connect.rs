@@ -8,6 +8,7 @@ use super::{
     prompt::Prompt,
     relay_args::{ConnectArgs, sentence},
     secrets::CredentialArgs,
+    values::{host_alone, port_alone},
 };
 use crate::{
     client::{Claim, Mode, Registration, Running},
@@ -22,9 +23,11 @@ use crate::{
 #[derive(Debug, Args)]
 pub(crate) struct Connect {
     /// Name or address of the relay
+    #[arg(value_parser = host_alone)]
     host: String,
 
     /// Its port
+    #[arg(value_parser = port_alone)]
     port: u16,
 
     /// The name to register

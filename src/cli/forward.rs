@@ -27,7 +27,8 @@ const BACKLOG: u32 = 1024;
 
 /// Open a local port that leads to a named service
 ///
-/// Each connection to the port becomes a stream to the service. With - in place of LISTEN, standard input and output are the one stream:
+/// Each connection to the port becomes a stream to the service. What the relay refuses for good, such as a wrong token, ends the program before
+/// it says that it listens; a relay that is not there yet does not. With - in place of LISTEN, standard input and output are the one stream:
 /// ssh -o ProxyCommand="relay forward pi-ssh - --relay HOST:PORT" pi
 #[derive(Debug, Args)]
 pub(crate) struct Forward {
@@ -83,6 +84,8 @@ impl Forward {
         let address = listen_address(&listen, &self.relay).await?;
         let listener = bind(address, BACKLOG).map_err(|error| Failure::new(error.to_string()))?;
         let address = listener.local_addr().unwrap_or(address);
+        // Visitors that come meanwhile wait in the backlog.
+        forwarder.check().await.map_err(|error| sentence(&error, &self.relay.relay, &self.name))?;
         // Whoever closed standard output does not want to know.
         let line = format!("Listening on {address}; it leads to {}\n", self.name);
         let _ = stdout().write_all(line.as_bytes()).and_then(|()| stdout().flush());

@@ -68,12 +68,22 @@ impl Whole {
         let name = path
             .file_name()
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it is not a file name"))?;
-        let mut part_name = name.to_os_string();
-        part_name.push(format!(".{}.part", std::process::id()));
-        let part = path.with_file_name(part_name);
-        let before = fs::metadata(&path).ok();
-        let file = create_like(&part, before.as_ref())?;
-        Ok(Self { file, part, path })
+        let before = match fs::metadata(&path) {
+            // Known now, and not when everything has arrived.
+            Err(error) if error.kind() == io::ErrorKind::InvalidFilename => return Err(error),
+            about => about.ok(),
+        };
+        let suffix = format!("{}.part", std::process::id());
+        let mut long = name.to_os_string();
+        long.push(format!(".{suffix}"));
+        let mut part = path.with_file_name(long);
+        let mut file = create_like(&part, before.as_ref());
+        if file.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidFilename) {
+            // The name alone fits, but nothing can be added to it.
+            part = path.with_file_name(format!(".relay-{suffix}"));
+            file = create_like(&part, before.as_ref());
+        }
+        Ok(Self { file: file?, part, path })
     }
 
     /// The file while it is not complete.

@@ -44,6 +44,25 @@ pub(crate) fn near_address(text: &str) -> Result<Target, String> {
     }
 }
 
+/// The host of a command that takes its port as the next word.
+pub(crate) fn host_alone(text: &str) -> Result<String, String> {
+    match text.parse::<Target>() {
+        Ok(target) => Err(format!(
+            "`{text}` is a host and a port in one word; here they are two words: {} {}",
+            target.host(),
+            target.port()
+        )),
+        Err(_) => Ok(text.to_owned()),
+    }
+}
+
+/// A port that is the word behind its host.
+pub(crate) fn port_alone(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| {
+        format!("`{text}` is not a port, a number up to 65535; the port stands behind the host: HOST PORT")
+    })
+}
+
 /// Ports such as `9000-9099`, or one alone.
 pub(crate) fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
@@ -105,5 +124,12 @@ mod tests {
         assert_eq!(listen_address("8080"), Ok(SocketAddr::from(([0, 0, 0, 0], 8080))));
         assert_eq!(listen_address("[::1]:9").map(|a| a.to_string()), Ok("[::1]:9".to_owned()));
         assert!(listen_address("localhost").is_err());
+        for host in ["example.org", "192.0.2.1", "::1", "[::1]", "fe80::1%eth0", "2001:db8::80"] {
+            assert_eq!(host_alone(host).as_deref(), Ok(host));
+        }
+        assert!(host_alone("192.0.2.1:8080").is_err_and(|error| error.contains("two words: 192.0.2.1 8080")));
+        assert!(host_alone("[::1]:8080").is_err_and(|error| error.contains("two words: ::1 8080")));
+        assert_eq!(port_alone("8080"), Ok(8080));
+        assert!(port_alone("65536").is_err() && port_alone("bob").is_err());
     }
 }

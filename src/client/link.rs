@@ -5,7 +5,7 @@ use std::{collections::VecDeque, io, net::Shutdown, time::Duration};
 use socket2::SockRef;
 use tokio::{
     net::TcpStream,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 
 use super::{
@@ -17,12 +17,13 @@ use super::{
 use crate::{
     net::{Keepalive, SocketOptions, dial},
     wire::{
-        Decoder, ErrorCode, Frame, FromClient, FromRelay, Hello, Ownership, Registered, TextName,
-        Undeliverable, encode_control, encode_header, parse_message,
+        CONTROL_BYTES_MAX, Decoder, ErrorCode, Frame, FromClient, FromRelay, Hello, Ownership, Registered,
+        TextName, Undeliverable, encode_control, encode_header, parse_message,
     },
 };
 
-/// The most a client takes in one frame. Generous: the relay's own limit decides.
+/// The most a client takes in one frame, and sends in one, whatever the relay says of itself: it is kept whole. A relay takes no larger
+/// `--max-message`.
 const FRAME_BYTES_MAX: u64 = 1 << 30;
 
 /// What is remembered while a long message is being sent; beyond it reading waits, as TCP does.
@@ -132,6 +133,8 @@ impl Link {
             unfinished: None,
         };
         if mode == Mode::Session {
+            // What comes before the answer is short.
+            link.decoder = Decoder::new(CONTROL_BYTES_MAX);
             timeout(wait, link.greet(credentials, if_free)).await.map_err(|_| LinkError::NoAnswer)??;
         } else {
             link.unsent = [name.as_bytes(), b"|"].concat();
@@ -145,10 +148,18 @@ impl Link {
         let hello = Hello::Register { name: self.name.clone(), ownership };
         let json = greet(&self.stream, &hello, credentials, &mut self.decoder).await?;
         let answer: Registered = parse_message(&json).map_err(|_| LinkError::NoAnswer)?;
-        self.max_message = answer.max_message;
+        self.max_message = answer.max_message.min(FRAME_BYTES_MAX);
+        // The limit holds for whoever sends to this client, too. The relay's own words may be longer.
+        self.limit_frames(self.max_message.max(CONTROL_BYTES_MAX));
         self.liveness.set_idle(Duration::from_millis(answer.idle_ms), Instant::now());
         // Whoever saw the name appear may have written already, and nothing else need ever come.
         self.decode()
+    }
+
+    /// From now on a frame with a larger payload ends the link. What was received stays.
+    fn limit_frames(&mut self, payload_bytes_max: u64) {
+        let decoder = std::mem::replace(&mut self.decoder, Decoder::new(payload_bytes_max));
+        self.decoder.feed(&decoder.into_rest());
     }
 
     /// What is spoken.
@@ -241,8 +252,17 @@ impl Link {
 
     /// Writes everything, and goes on reading meanwhile: a relay whose answers are not read stops reading itself.
     async fn flush(&mut self) -> Result<(), LinkError> {
+        let (mut written, mut since) = (self.written, Instant::now());
         while !self.unsent.is_empty() {
-            if let Err(error) = self.step(self.arrived_bytes < ARRIVED_BYTES_MAX).await? {
+            let reads = self.arrived_bytes < ARRIVED_BYTES_MAX;
+            if reads || written != self.written {
+                (written, since) = (self.written, Instant::now());
+            }
+            // Who does not read cannot judge the relay by what it says.
+            let Ok(stepped) = timeout_at(since + HELD_BACK_TIMEOUT, self.step(reads)).await else {
+                return Err(LinkError::HeldBack);
+            };
+            if let Err(error) = stepped? {
                 // The relay may have said why before it closed.
                 return Err(self.last_words().unwrap_or(LinkError::Io(error)));
             }
@@ -275,13 +295,24 @@ impl Link {
 
     fn wake(&self) -> Instant {
         let wake = self.liveness.wake();
+        let wake = self.stalled_at().map_or(wake, |stalled| wake.min(stalled));
         self.unfinished.map_or(wake, |since| wake.min(since + HEADER_TIMEOUT))
+    }
+
+    /// When a frame of which nothing more comes has come to its end. A relay sends each without a pause; version 1 has no ping that would
+    /// show whether it is still there.
+    fn stalled_at(&self) -> Option<Instant> {
+        let is_unfinished = self.mode == Mode::Framed && self.decoder.is_inside_frame();
+        self.liveness.silent_at().filter(|_| is_unfinished)
     }
 
     fn look_at_the_clock(&mut self) -> Result<(), LinkError> {
         let now = Instant::now();
         if self.unfinished.is_some_and(|since| now >= since + HEADER_TIMEOUT) {
             return Err(self.not_frames());
+        }
+        if self.stalled_at().is_some_and(|stalled| now >= stalled) {
+            return Err(LinkError::Dead);
         }
         if let Some(error) = self.liveness.verdict(now) {
             return Err(error);
@@ -318,7 +349,7 @@ impl Link {
             self.liveness.sent(now);
             if self.was_full {
                 // Room comes only from what the relay's system has acknowledged.
-                self.liveness.heard(now);
+                self.liveness.taken(now);
             }
         }
         self.was_full = n < rest.len();
@@ -338,7 +369,7 @@ impl Link {
     }
 
     fn last_words(&mut self) -> Option<LinkError> {
-        while self.receive().is_ok_and(|n| n > 0) {}
+        while self.arrived_bytes < ARRIVED_BYTES_MAX && self.receive().is_ok_and(|n| n > 0) {}
         self.arrived.iter().find_map(|event| match event {
             Event::Control(FromRelay::Error(error)) => {
                 Some(LinkError::Refused { code: error.code, message: error.message.clone() })
@@ -351,7 +382,7 @@ impl Link {
     fn receive(&mut self) -> Result<usize, LinkError> {
         let Some(bytes) = self.receive_raw()? else { return Ok(0) };
         let n = bytes.len();
-        self.liveness.heard(Instant::now());
+        self.liveness.received(n, Instant::now());
         self.arrived_bytes += n;
         match self.mode {
             Mode::Raw => self.arrived.push_back(Event::Bytes(bytes)),
@@ -379,7 +410,7 @@ impl Link {
                 self.arrived.push_back(Event::Message(frame));
             } else if let Ok(Some(control)) = FromRelay::parse(&frame.payload) {
                 if let FromRelay::Pong(number) = control {
-                    self.liveness.pong(number);
+                    self.liveness.pong(number, Instant::now());
                 }
                 self.arrived.push_back(Event::Control(control));
             }
@@ -412,5 +443,138 @@ impl Link {
             self.arrived_bytes = 0;
         }
         Some(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+        thread::JoinHandle,
+    };
+
+    use super::*;
+    use crate::{client::Claim, wire::DecodeError};
+
+    const HELLO: &str = r#"{"hello":2,"registered":"a","max_message":MAX,"idle_ms":30000}"#;
+
+    /// A relay that answers the hello of one client, if the client has one, and then does as it likes.
+    fn fake(
+        max_message: u64,
+        rest: impl FnOnce(TcpStream) + Send + 'static,
+    ) -> (Registration, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let registration = Registration {
+            relay: listener.local_addr().unwrap().into(),
+            name: TextName::new("a").unwrap(),
+            mode: if max_message == 0 { Mode::Framed } else { Mode::Session },
+            connect_timeout: Duration::from_secs(60),
+            credentials: Credentials::default(),
+        };
+        let relay = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut hello = [0; 256];
+            assert!(stream.read(&mut hello).unwrap() > 0);
+            if max_message > 0 {
+                let json = HELLO.replace("MAX", &max_message.to_string());
+                stream.write_all(format!("|{}|{json}", json.len()).as_bytes()).unwrap();
+            }
+            rest(stream);
+        });
+        (registration, relay)
+    }
+
+    async fn open(registration: &Registration) -> Link {
+        registration.open(&mut Claim::default()).await.unwrap()
+    }
+
+    /// Reads until the client is gone.
+    fn drain(mut stream: TcpStream) {
+        let _ = io::copy(&mut stream, &mut io::sink());
+    }
+
+    #[tokio::test]
+    async fn a_frame_is_as_large_as_the_relay_takes_and_never_larger_than_a_client_keeps() {
+        for (max_message, announced, is_taken) in [
+            (1, CONTROL_BYTES_MAX, true),
+            (1, CONTROL_BYTES_MAX + 1, false),
+            (20_000, 19_999, true),
+            (20_000, 20_000, true),
+            (20_000, 20_001, false),
+            (u64::MAX, FRAME_BYTES_MAX, true),
+            (u64::MAX, FRAME_BYTES_MAX + 1, false),
+        ] {
+            let (registration, relay) = fake(max_message, move |mut stream| {
+                let json = r#"{"pong":0}"#;
+                // What is taken is not sent: another frame shows that the first is waited for, since it does not come.
+                stream.write_all(format!("|{}|{json}b|{announced}|", json.len()).as_bytes()).unwrap();
+                drain(stream);
+            });
+            if is_taken {
+                let mut link = open(&registration).await;
+                assert_eq!(link.max_message(), max_message.min(FRAME_BYTES_MAX));
+                assert_eq!(link.next().await.unwrap(), Event::Control(FromRelay::Pong(0)));
+                assert!(timeout(Duration::from_millis(50), link.next()).await.is_err(), "{announced}");
+            } else {
+                // It may come together with the answer to the hello.
+                let error = match registration.open(&mut Claim::default()).await {
+                    Err(error) => error,
+                    Ok(mut link) => loop {
+                        if let Err(error) = link.next().await {
+                            break error;
+                        }
+                    },
+                };
+                let LinkError::Decode(DecodeError::TooLarge(bytes)) = error else { panic!("{error}") };
+                assert_eq!(bytes, announced);
+            }
+            relay.join().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_relay_that_sends_and_takes_nothing_is_given_up() {
+        let (registration, relay) = fake(FRAME_BYTES_MAX, |mut stream| {
+            let message = [&b"b|65536|"[..], &[0; 65536]].concat();
+            // More than a client remembers while it sends. Then it waits to be left.
+            while stream.write_all(&message).is_ok() {}
+        });
+        let mut link = open(&registration).await;
+        let payload = vec![0; 64 << 20];
+        // From here on only the clock has anything to tell.
+        tokio::time::pause();
+        let sent = timeout(HELD_BACK_TIMEOUT * 10, link.send(b"b", &payload)).await;
+        assert!(matches!(sent, Ok(Err(LinkError::HeldBack))), "{sent:?}");
+        drop(link);
+        relay.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_relay_that_takes_a_message_and_never_answers_is_given_up() {
+        let (registration, relay) = fake(1000, drain);
+        let mut link = open(&registration).await;
+        link.send(b"b", b"hello").await.unwrap();
+        link.ping().await.unwrap();
+        tokio::time::pause();
+        let next = timeout(HELD_BACK_TIMEOUT * 10, link.next()).await;
+        assert!(matches!(next, Ok(Err(LinkError::HeldBack))), "{next:?}");
+        drop(link);
+        relay.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_frame_of_version_1_that_stops_halfway_ends_the_link() {
+        let (registration, relay) = fake(0, |mut stream| {
+            stream.write_all(b"b|1|xb|1073741824|y").unwrap();
+            drain(stream);
+        });
+        let mut link = open(&registration).await;
+        assert!(matches!(link.next().await, Ok(Event::Message(_))));
+        tokio::time::pause();
+        let next = timeout(HELD_BACK_TIMEOUT * 10, link.next()).await;
+        assert!(matches!(next, Ok(Err(LinkError::Dead))), "{next:?}");
+        drop(link);
+        relay.join().unwrap();
     }
 }

@@ -21,6 +21,10 @@ const PONG_TIMEOUT: Duration = Duration::from_secs(10);
 /// this time a recipient of 9 KiB/s has taken a message of 1 MiB, whose pong is heard, and one that takes nothing is long cut.
 pub(super) const HELD_BACK_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// What a relay that does not answer a ping has to send on average after [`HELD_BACK_TIMEOUT`], in bytes a second. The pong may be behind much else,
+/// but a relay that says something now and then and never answers is not to be waited for.
+const RATE_BYTES_MIN: u64 = 1 << 10;
+
 /// What one end knows of the other.
 #[derive(Debug)]
 pub(super) struct Liveness {
@@ -29,6 +33,10 @@ pub(super) struct Liveness {
     due: Instant,
     /// When a sign of the relay's life was last seen, or might have been missed because nothing was read.
     heard: Instant,
+    /// When a ping was last answered or the relay took what it had not taken before, or might have.
+    moved: Instant,
+    /// Bytes from the relay since then.
+    received_bytes: u64,
     /// Nothing is read, so silence says nothing.
     is_paused: bool,
     /// The number of the last ping.
@@ -47,6 +55,8 @@ impl Liveness {
             interval: KEEPALIVE,
             due: now + KEEPALIVE,
             heard: now,
+            moved: now,
+            received_bytes: 0,
             is_paused: false,
             pings: 0,
             pongs: 0,
@@ -81,8 +91,11 @@ impl Liveness {
     }
 
     /// A pong came.
-    pub(super) fn pong(&mut self, number: u64) {
-        self.pongs = self.pongs.max(number);
+    pub(super) fn pong(&mut self, number: u64, now: Instant) {
+        if self.pongs < number {
+            self.pongs = number;
+            self.moved(now);
+        }
     }
 
     /// Whether a ping waits for its answer.
@@ -90,15 +103,32 @@ impl Liveness {
         self.pongs < self.pings
     }
 
-    /// The relay, or at least its system, gave a sign of life.
-    pub(super) fn heard(&mut self, now: Instant) {
+    /// Something came from the relay.
+    pub(super) fn received(&mut self, bytes: usize, now: Instant) {
+        self.received_bytes = self.received_bytes.saturating_add(bytes as u64);
         self.heard = now;
+    }
+
+    /// The relay, or at least its system, took more of what is sent.
+    pub(super) fn taken(&mut self, now: Instant) {
+        self.heard = now;
+        self.moved(now);
+    }
+
+    fn moved(&mut self, now: Instant) {
+        self.moved = now;
+        self.received_bytes = 0;
+    }
+
+    /// When nothing will have come from the relay for as long as anything may take; `None` while nothing is read.
+    pub(super) fn silent_at(&self) -> Option<Instant> {
+        (!self.is_paused).then(|| self.heard + HELD_BACK_TIMEOUT)
     }
 
     /// From now on the link is read, or it is not.
     pub(super) fn set_reading(&mut self, reads: bool, now: Instant) {
         if reads && self.is_paused {
-            self.heard = now;
+            self.taken(now);
         }
         self.is_paused = !reads;
     }
@@ -127,7 +157,11 @@ impl Liveness {
         }
         let is_held_back = self.pongs < self.covering;
         let limit = if is_held_back { HELD_BACK_TIMEOUT } else { PONG_TIMEOUT };
-        Some((self.heard.max(self.asked) + limit, is_held_back))
+        let silent = self.heard.max(self.asked) + limit;
+        // No more than a year: clocks cannot be added to without limit.
+        let earned = Duration::from_secs((self.received_bytes / RATE_BYTES_MIN).min(365 * 24 * 60 * 60));
+        let unanswered = self.moved.max(self.asked) + HELD_BACK_TIMEOUT + earned;
+        Some((silent.min(unanswered), is_held_back))
     }
 }
 
@@ -151,10 +185,31 @@ mod tests {
         assert_eq!(gone(&life, start), Some(11));
         assert!(matches!(life.verdict(start + SECOND * 11), Some(LinkError::Dead)));
         // Whatever is heard counts: the pong may be behind much else.
-        life.heard(start + SECOND * 9);
+        life.received(1, start + SECOND * 9);
         assert_eq!(gone(&life, start), Some(19));
-        life.pong(number);
+        life.pong(number, start + SECOND * 18);
         assert_eq!(gone(&life, start), None);
+    }
+
+    #[test]
+    fn a_relay_that_talks_and_never_answers_has_to_say_a_lot() {
+        let start = Instant::now();
+        let say = |bytes: usize| {
+            let mut life = Liveness::new(start);
+            life.sent_message();
+            life.ping(start);
+            (0..1000).for_each(|second| life.received(bytes, start + SECOND * second));
+            gone(&life, start)
+        };
+        assert_eq!(say(1), Some(120));
+        assert_eq!(say(512), Some(120 + 500));
+        assert_eq!(say(2048), None, "the pong may be behind all that");
+        let mut life = Liveness::new(start);
+        life.sent_message();
+        life.ping(start);
+        (0..100).for_each(|second| life.received(1, start + SECOND * second));
+        life.taken(start + SECOND * 100);
+        assert_eq!(gone(&life, start), Some(220), "what is taken is an answer, too");
     }
 
     #[test]
@@ -166,10 +221,10 @@ mod tests {
         assert_eq!(gone(&life, start), Some(120));
         assert!(matches!(life.verdict(start + SECOND * 120), Some(LinkError::HeldBack)));
         let behind = life.ping(start);
-        life.heard(start + SECOND * 30);
-        life.pong(before);
+        life.received(1, start + SECOND * 30);
+        life.pong(before, start + SECOND * 30);
         assert_eq!(gone(&life, start), Some(150), "the first pong says nothing of the message");
-        life.pong(behind);
+        life.pong(behind, start + SECOND * 30);
         assert_eq!(gone(&life, start), None);
         life.ping(start + SECOND * 40);
         assert_eq!(gone(&life, start), Some(50), "nothing is on its way any more");

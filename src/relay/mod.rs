@@ -56,7 +56,10 @@ use self::{
     spin::Spin,
     timers::Timers,
 };
-use crate::net::{ListenError, Streams, StreamsConfig, bind, descriptors_for_connections};
+use crate::{
+    net::{ListenError, Streams, StreamsConfig, bind, descriptors_for_connections},
+    sparing::Sparing,
+};
 
 /// Beyond the time for draining, what the farewells themselves may take.
 const STOP_MARGIN: Duration = Duration::from_secs(1);
@@ -94,6 +97,8 @@ struct Shared {
     live: AtomicUsize,
     /// The same by address, and who is turned away.
     admissions: Admissions,
+    /// Lines about those.
+    turned_away: Arc<Sparing<Excess>>,
     /// Lines about connections that are not let in.
     refusal_log: LogLimit,
     /// The last of them has ended.
@@ -146,6 +151,7 @@ impl Relay {
             stopping: AtomicBool::new(false),
             live: AtomicUsize::new(0),
             admissions: Admissions::default(),
+            turned_away: Sparing::new(),
             refusal_log: LogLimit::default(),
             none_live: Notify::new(),
         };
@@ -247,8 +253,10 @@ impl Shared {
         self.try_admit(address.ip())
             .inspect_err(|excess| {
                 self.counters.refused.fetch_add(1, Ordering::Relaxed);
-                if self.admissions.turn_away(*excess) {
-                    warn!(%address, reason = %excess, "turned away");
+                let reason = *excess;
+                let others = move |others| warn!(others, %reason, "turned away");
+                if self.turned_away.is_first(reason, others) {
+                    warn!(%address, %reason, "turned away");
                 }
             })
             .ok()

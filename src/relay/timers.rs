@@ -120,9 +120,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 impl Shared {
     /// Forgets addresses without connections, and logs what was left out of the log.
     fn tidy(&self, now: Instant) {
-        for (reason, others) in self.admissions.tidy(now) {
-            warn!(others, %reason, "turned away");
-        }
+        self.admissions.tidy(now);
         let others = self.refusal_log.take_left_out();
         if others > 0 {
             warn!(others, "refused; there were too many to name each");

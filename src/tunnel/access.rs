@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
     client::{Credentials, LinkError, greet},
     net::{Keepalive, SocketOptions, Target, dial},
-    wire::{CONTROL_BYTES_MAX, Decoder, ErrorCode, Hello, parse_message},
+    wire::{CONTROL_BYTES_MAX, Decoder, ErrorCode, Hello, PROTOCOL_VERSION, TextName, parse_message},
 };
 
 /// Finds a relay that vanished while nothing is sent: dead after 10 + 3 x 5 s.
@@ -49,6 +50,18 @@ impl Access {
         let stream = self.connect().await?;
         let answered = timeout(self.connect_timeout, self.greet(stream, hello));
         answered.await.map_err(|_| LinkError::NoAnswer)?
+    }
+
+    /// Asks whether the service exists and may be used, without making a stream to it. All in all within the timeout.
+    pub(super) async fn check(&self, name: &TextName) -> Result<(), LinkError> {
+        let asked = async {
+            let stream = self.connect().await?;
+            let hello = json!({ "hello": PROTOCOL_VERSION, "open": name, "check": true });
+            let mut decoder = Decoder::new(CONTROL_BYTES_MAX);
+            greet(&stream, &hello, &self.credentials, &mut decoder).await
+        };
+        // Any answer but a refusal: a relay that does not know the question opens a stream, which ends here.
+        timeout(self.connect_timeout, asked).await.map_err(|_| LinkError::NoAnswer)?.map(drop)
     }
 
     /// Says `hello` and waits for the answer as long as it takes.

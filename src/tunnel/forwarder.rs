@@ -90,6 +90,21 @@ impl Forwarder {
         Self { access, name, retry_for, is_cut_off: AtomicBool::new(false) }
     }
 
+    /// Asks the relay whether visitors will be let in, and tells the log what may still change: that the relay cannot be reached, or that nobody
+    /// exposes the service.
+    ///
+    /// # Errors
+    /// A refusal that stays one: every visitor would be turned away.
+    pub async fn check(&self) -> Result<(), LinkError> {
+        let Err(error) = self.access.check(&self.name).await else { return Ok(()) };
+        let is_unknown = matches!(error, LinkError::Refused { code: ErrorCode::NoSuchService, .. });
+        if !is_unknown && !may_pass(&error) {
+            return Err(error);
+        }
+        warn!(service = %self.name, relay = %self.access.relay, "no visitor can be served yet: {error}");
+        Ok(())
+    }
+
     /// Leads everyone who connects to `listener` to the service, for as long as it is polled; `streams` looks after the streams.
     pub async fn serve(self, listener: TcpListener, streams: Arc<Streams>) {
         let forwarder = Arc::new(self);

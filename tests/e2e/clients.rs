@@ -305,6 +305,29 @@ fn the_relay_is_named_by_the_environment_too() {
 }
 
 #[test]
+fn an_address_where_a_name_is_expected_gets_a_hint_and_so_does_a_name_for_an_address() {
+    let at = "192.0.2.1:8080";
+    let hints: [(&[&str], &str); 8] = [
+        (&["connect", at, "bob"], "here they are two words: 192.0.2.1 8080"),
+        (&["connect", "[::1]:8080"], "here they are two words: ::1 8080"),
+        (&["connect", "192.0.2.1", "bob", "8080"], "`bob` is not a port"),
+        (&["lab", "talk", at], "here they are two words: 192.0.2.1 8080"),
+        (&["send", at, "bob"], "write --relay 192.0.2.1:8080, or set RELAY_ADDR=192.0.2.1:8080"),
+        (&["recv", at, "--as", "bob"], "write --relay 192.0.2.1:8080"),
+        (&["recv", "bob", "--relay", at], "write --as bob"),
+        (&["send", "bob", "--relay", "alice"], "`alice` is not HOST:PORT"),
+    ];
+    for (words, hint) in hints {
+        relay(words).write_stdin("").assert().code(2).stderr(predicate::str::contains(hint));
+    }
+    relay(["connect", "bob"])
+        .env("RELAY_ADDR", at)
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("does not look at RELAY_ADDR"));
+}
+
+#[test]
 fn an_address_from_the_environment_is_said_to_be_from_there() {
     let free = nobody().to_string();
     for command in [&["send", "to"][..], &["recv", "--as", "to", "--retry-for", "0s"]] {

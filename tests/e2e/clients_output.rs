@@ -42,6 +42,29 @@ fn a_file_that_is_replaced_keeps_its_mode() {
 }
 
 #[test]
+fn a_file_may_have_the_longest_name_there_is() {
+    if is_windows() {
+        return not_run("a path of the program for Windows is shorter than this name");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    // With what is added to the name of a part: just short enough, too long by a byte, and the longest.
+    let added = format!(".{}.part", u32::MAX).len();
+    for bytes in [255 - added, 255 - added + 1, 240, 254, 255] {
+        let path = folder.path().join("n".repeat(bytes));
+        for text in ["first", "again"] {
+            receive(&path, text);
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no part is left");
+    }
+    let path = folder.path().join("n".repeat(256));
+    let output = ["recv", "--relay", "127.0.0.1:1", "--as", "to", "--output", path.to_str().unwrap()];
+    let refused = crate::harness::relay(output).assert().code(1);
+    refused.stderr(predicates::str::contains("choose another name"));
+}
+
+#[test]
 fn a_link_stays_one_and_leads_to_what_was_received() {
     if is_windows() {
         return not_run("the program for Windows does not see links of this system as such");

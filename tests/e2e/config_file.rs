@@ -171,12 +171,19 @@ fn every_mistake_is_a_sentence_with_its_line() {
     let missing = relay(["serve", "--config", "no-such-file"]).assert();
     missing.code(1).stderr(contains("cannot read no-such-file"));
     for (text, words) in [
-        ("[tokens]\na = \"same\"\nb = \"same\"", "the tokens a and b are the same"),
-        ("[[rules]]\ntokens = [\"a\"]", "a rule names the token a, which does not exist"),
+        ("[tokens]\na = \"same\"\nb = \"same\"", ", line 3: the tokens a and b are the same"),
+        ("[[rules]]\ntokens = [\"a\"]", ", line 2: a rule names the token a, which does not exist"),
+        (
+            "[[rules]]\ntokens = [\n  \"b\",\n  \"a\",\n]\n[tokens]\nb = \"one\"",
+            ", line 4: a rule names the token a, which does not exist",
+        ),
         ("queue = 0", "--queue is to be at least 1 bytes"),
     ] {
         Written::new(text).check(&[]).assert().code(2).stderr(contains(words));
     }
+    let of_environment = Written::new("[[rules]]\ntokens = [\"default\"]");
+    of_environment.check(&[]).assert().code(2).stderr(contains("the token default, which does not exist"));
+    of_environment.check(&[]).env("RELAY_TOKEN", "a token that is long enough").assert().success();
 }
 
 #[test]

@@ -52,6 +52,53 @@ fn forward_turns_visitors_away_and_says_why() {
     assert!(!forwarder.process.stderr().contains("trying again"), "{}", forwarder.process.stderr());
 }
 
+#[test]
+fn forward_asks_before_it_says_that_it_listens_and_ends_where_it_is_refused() {
+    const TOKEN: &str = "a token for everything";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("relay.toml");
+    let text = format!("[tokens]\nall = \"{TOKEN}\"\n[[rules]]\ntokens = [\"all\"]\nopen = [\"web\"]\n");
+    std::fs::write(&file, text).unwrap();
+    let relay = Relay::with(&["--config", file.to_str().unwrap()]);
+    for (name, token, words) in [
+        ("web", None, "asks for a token; set RELAY_TOKEN"),
+        ("web", Some("another token altogether"), "check the token"),
+        ("mail", Some(TOKEN), "do not allow the name mail"),
+    ] {
+        let mut forward = command(["forward", name, "0", "--relay", &relay.address().to_string()]);
+        token.map(|token| forward.env("RELAY_TOKEN", token));
+        let mut forward = Process::spawn(forward);
+        forward.expect_exit(1);
+        assert_eq!(forward.stdout(), "", "{}", forward.stderr());
+        assert!(forward.stderr().contains(words), "{}", forward.stderr());
+    }
+    let mut forward = command(["forward", "web", "0", "--relay", &relay.address().to_string()]);
+    forward.env("RELAY_TOKEN", TOKEN);
+    let forward = Process::spawn(forward);
+    forward.expect_stdout("Listening on ");
+    // What may change is told, too, and waited for.
+    forward.expect_stderr("no visitor can be served yet: ");
+}
+
+#[test]
+fn forward_that_asks_is_no_visitor_of_the_service_and_waits_for_no_relay() {
+    let relay = Relay::start();
+    let service = Service::start();
+    let _exposer = Exposer::start(&relay, "web", service.address());
+    let forwarder = Forwarder::start(&relay, "web");
+    let mut visitor = forwarder.connect();
+    visitor.send("hello");
+    // The first connection that the service sees.
+    service.accept().expect("hello");
+    assert!(!forwarder.process.stderr().contains("yet"), "{}", forwarder.process.stderr());
+    // Nobody is there, or somebody who never answers.
+    let silent = Service::start();
+    for relay in [nobody(), silent.address()] {
+        let forwarder = Forwarder::to(relay, "web", &["--connect-timeout", "300ms"]);
+        forwarder.logged(&["WARN", "no visitor can be served yet: "]);
+    }
+}
+
 /// Lines about visitors that were turned away, and how many visitors they stand for.
 fn turned_away(process: &Process) -> (usize, usize) {
     let log = process.stderr();

@@ -48,6 +48,28 @@ fn expect_error(mut socket: Socket, code: &str) {
     socket.expect_closed();
 }
 
+#[test]
+fn a_check_is_answered_and_makes_no_stream() {
+    let relay = Relay::start();
+    let check = |name: &str, value: Value| say(&relay, &json!({"hello": 2, "open": name, "check": value}));
+    expect_error(check("web", true.into()), "no_such_service");
+    let (mut control, key) = expose(&relay, "web");
+    let mut parked = park(&relay, "web", &key);
+    for value in [Value::Null, 1.into(), "true".into()] {
+        expect_error(check("web", value), "bad_hello");
+    }
+    let mut asked = check("web", true.into());
+    assert_eq!(asked.control(), json!({"hello": 2, "openable": "web"}));
+    asked.expect_closed();
+    // Nobody was told of a visitor, and the parked connection is there for the next one.
+    sync(&mut control);
+    let mut visitor = check("web", false.into());
+    assert_eq!(visitor.control(), json!({"hello": 2, "opened": "web"}));
+    assert!(parked.control()["stream"].is_object());
+    visitor.send("hello");
+    parked.expect("hello");
+}
+
 /// Waits until everything the control session was told has happened.
 fn sync(control: &mut Socket) {
     control.send(frame(b"", br#"{"ping":77}"#));

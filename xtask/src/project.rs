@@ -1,11 +1,9 @@
 //! The project as the other commands see it: where it stands, what it is called, which machine this is.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+pub(crate) use relay_task::project::{cargo, root, shell, shown, target_dir};
 use xshell::{Shell, cmd};
 
 /// The name of the program, without the `.exe` that Windows wants.
@@ -17,40 +15,9 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The public address, from Cargo.toml.
 pub(crate) const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 
-/// The repository's root folder.
-pub(crate) fn root() -> &'static Path {
-    // xtask stands directly below the root.
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
-}
-
 /// Where finished files are laid down.
 pub(crate) fn binaries() -> PathBuf {
     root().join("binaries")
-}
-
-/// The build folder. Nothing in it is worth keeping.
-pub(crate) fn target_dir() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
-}
-
-/// A path as people know it: below the root folder, where it is there.
-pub(crate) fn shown(path: &Path) -> String {
-    path.strip_prefix(root()).unwrap_or(path).display().to_string()
-}
-
-/// A shell in the root folder.
-///
-/// # Errors
-/// The folder is gone.
-pub(crate) fn shell() -> Result<Shell> {
-    let sh = Shell::new()?;
-    sh.change_dir(root());
-    Ok(sh)
-}
-
-/// The cargo that runs this task, so that every step uses the same toolchain.
-pub(crate) fn cargo() -> PathBuf {
-    env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }
 
 /// The triple of this machine.

@@ -1,30 +1,6 @@
 //! What a person sees of the progress, on a terminal and in a pipe.
 
-use std::{
-    io::{self, IsTerminal, Write},
-    time::Duration,
-};
-
-/// `[2/7] clippy`: the heading of a step.
-pub(crate) fn step(number: usize, of: usize, what: &str) {
-    let heading = format!("[{number}/{of}] {what}");
-    if io::stdout().is_terminal() { println!("\x1b[1m{heading}\x1b[0m") } else { println!("{heading}") }
-}
-
-/// A line that the next one replaces; nothing where the output is kept.
-pub(crate) fn transient(line: &str) {
-    let mut stdout = io::stdout();
-    if stdout.is_terminal() {
-        // Progress that cannot be shown is no reason to stop. Longer lines would wrap and stay.
-        let short: String = line.chars().take(78).collect();
-        let _ = write!(stdout, "\r\x1b[K{short}").and_then(|()| stdout.flush());
-    }
-}
-
-/// Removes the transient line.
-pub(crate) fn clear() {
-    transient("");
-}
+pub(crate) use relay_task::report::{clear, duration, step, transient};
 
 /// Columns under their headings, as wide as they need to be.
 pub(crate) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
@@ -46,16 +22,6 @@ pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{}.{:02} MB", bytes / 1_000_000, bytes % 1_000_000 / 10_000)
 }
 
-/// `2 m 03 s`, or `4.1 s` where that is all.
-pub(crate) fn duration(time: Duration) -> String {
-    let seconds = time.as_secs();
-    if seconds < 60 {
-        format!("{}.{} s", seconds, time.subsec_millis() / 100)
-    } else {
-        format!("{} m {:02} s", seconds / 60, seconds % 60)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,10 +33,8 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_times_are_short() {
+    fn sizes_are_short() {
         assert_eq!(megabytes(1_399_999), "1.39 MB");
         assert_eq!(megabytes(2_050_000), "2.05 MB");
-        assert_eq!(duration(Duration::from_millis(4_120)), "4.1 s");
-        assert_eq!(duration(Duration::from_secs(123)), "2 m 03 s");
     }
 }

@@ -5,10 +5,7 @@ use std::{
     fmt,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -22,7 +19,7 @@ const ADDRESSES_MAX: usize = 65_536;
 const FULL_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a connection is turned away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Excess {
     /// The operator does not want the address.
     Address,
@@ -38,8 +35,6 @@ pub enum Excess {
 #[derive(Debug, Default)]
 pub struct Admissions {
     addresses: Mutex<HashMap<IpAddr, Visitor>>,
-    /// Turned away since the last [`Admissions::tidy`], for each reason.
-    turned_away: [AtomicU32; 4],
 }
 
 #[derive(Debug)]
@@ -80,25 +75,13 @@ impl Admissions {
         }
     }
 
-    /// Counts a connection that was turned away. Whether to log it: each reason is named once, until the next [`Admissions::tidy`] gives the
-    /// number of the others.
-    pub fn turn_away(&self, excess: Excess) -> bool {
-        self.turned_away[excess as usize].fetch_add(1, Relaxed) == 0
-    }
-
-    /// Forgets addresses without connections, and says how many connections were turned away besides those that [`Admissions::turn_away`]
-    /// had logged, for each reason. To be called about once a second.
-    pub fn tidy(&self, now: Instant) -> impl Iterator<Item = (Excess, u32)> {
+    /// Forgets addresses without connections. To be called about once a second.
+    pub fn tidy(&self, now: Instant) {
         let mut addresses = self.lock();
         addresses.retain(|_, visitor| visitor.connections > 0 || now.duration_since(visitor.at) < FULL_AFTER);
         if addresses.capacity() > 4 * (addresses.len() + 64) {
             addresses.shrink_to_fit();
         }
-        drop(addresses);
-        [Excess::Address, Excess::Relay, Excess::OfAddress, Excess::Rate]
-            .into_iter()
-            .map(|excess| (excess, self.turned_away[excess as usize].swap(0, Relaxed).saturating_sub(1)))
-            .filter(|(_, others)| *others > 0)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Visitor>> {
@@ -191,13 +174,13 @@ mod tests {
             let origin = admissions.enter(IpAddr::V4(n.into()), &limits, start).unwrap().unwrap();
             admissions.leave(origin);
         }
-        let _ = admissions.tidy(start);
+        admissions.tidy(start);
         assert_eq!(admissions.lock().len(), 10_001);
-        let _ = admissions.tidy(start + FULL_AFTER);
+        admissions.tidy(start + FULL_AFTER);
         assert_eq!(admissions.lock().len(), 1);
         assert!(admissions.lock().capacity() < 1000);
         admissions.leave(origin);
-        let _ = admissions.tidy(start + FULL_AFTER);
+        admissions.tidy(start + FULL_AFTER);
         assert_eq!(admissions.lock().len(), 0);
     }
 

@@ -1,4 +1,7 @@
 //! Bounds the log lines that strangers cause, so that nobody fills a disk or hides what matters behind noise.
+//!
+//! It is for lines that differ, each with an address and what was wrong with its first bytes: somebody who looks for a fault wants to see
+//! many of them. Lines that are alike within their kind are bounded by `Sparing` in the program: one a second, and the number of the others.
 
 use std::{
     sync::{

@@ -72,7 +72,7 @@ pub fn script(seed: u64, steps: usize) -> Vec<Op> {
             Op { kind, who: random.u16(..), what: random.u16(..), between: random.u32(..) }
         })
         .collect();
-    if seed % CROWDED == 0 && steps > 0 {
+    if seed.is_multiple_of(CROWDED) && steps > 0 {
         // Early, so that most of the steps have it.
         let crowd = Op { kind: Kind::Crowd, who: random.u16(..), what: random.u16(..), between: 0 };
         script.insert(random.usize(0..steps.div_ceil(4)), crowd);

@@ -21,7 +21,7 @@ use crate::{
 /// Find out whether a server is reached and answers, how fast, and what is wrong if not
 ///
 /// The answer to a short message may take as long as --timeout says from its first byte on, and the large message with its answer 12
-/// times as long; a pause that ends it comes on top.
+/// times as long; where a pause ends an answer, that pause is added.
 #[derive(Debug, Args)]
 #[command(after_help = sentence::EXIT_CODES)]
 pub(crate) struct Check {

@@ -6,7 +6,10 @@ use clap::Args;
 
 use super::sentence;
 use crate::{
-    cli::{Failure, values::Span},
+    cli::{
+        Failure,
+        values::{Span, host_alone},
+    },
     lab::{Connection, Retry, connect},
     net::{DialError, Target},
 };
@@ -14,6 +17,7 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 pub(super) struct ClientArgs {
     /// Name or address of the server
+    #[arg(value_parser = host_alone)]
     host: String,
 
     /// Its port

@@ -18,7 +18,7 @@ Exit codes:
    4  the connection was refused
    5  connecting timed out
    6  the host or its network is unreachable
-   7  connected, but nothing was answered, or taken, in time, or not to its end
+   7  connected, but no answer in time, or none that ends, or nothing was taken in time
    8  the other side closed the connection too early
    9  the other side reset the connection
   10  the answer is not what the protocol says, or too large

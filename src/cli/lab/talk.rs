@@ -22,7 +22,7 @@ use crate::{
 
 /// Send a message and show the answer, or hold a conversation line by line
 ///
-/// What arrives goes to standard output, byte for byte; only on a terminal is escaped what could steer it. Everything else goes to
+/// What arrives goes to standard output, byte for byte; on a terminal, what could steer it is escaped. Everything else goes to
 /// standard error. A conversation ends with quit, exit, q or the end of the input (Ctrl-D).
 #[derive(Debug, Args)]
 #[command(after_help = sentence::EXIT_CODES)]

@@ -406,7 +406,11 @@ fn not_all_written(path: &Path) -> Failure {
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     let name = shown(path);
-    Failure::new(format!("cannot write to {name}: {error}; check its folder and the space on the disk."))
+    let advice = match error.kind() {
+        ErrorKind::InvalidFilename => "choose another name, of at most 255 bytes on most systems",
+        _ => "check its folder and the space on the disk",
+    };
+    Failure::new(format!("cannot write to {name}: {error}; {advice}."))
 }
 
 fn shown(path: &Path) -> String {

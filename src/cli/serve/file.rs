@@ -1,6 +1,6 @@
 //! The relay's TOML file: every option of `relay serve` under its own name, the tokens, and the rules.
 
-use std::{borrow::Cow, path::Path};
+use std::{ops::Range, path::Path};
 
 use toml::{Spanned, de::DeValue};
 
@@ -26,6 +26,8 @@ pub(super) struct File {
     pub(super) tokens: Vec<(String, Secret)>,
     /// The rules.
     pub(super) rules: Vec<Rule>,
+    /// Tokens that rules name and the file does not have, each with what to say unless the token is from elsewhere.
+    pub(super) foreign_tokens: Vec<(String, Failure)>,
 }
 
 impl File {
@@ -37,14 +39,24 @@ impl File {
         let source = TomlFile::open(path)?;
         let options = Options::of::<Serve>(NOT_IN_A_FILE, &[]);
         let mut file = Self::default();
+        let mut named = Vec::new();
         for (key, value) in source.table()?.get_ref() {
             match key.get_ref().as_ref() {
                 "tokens" => file.tokens = tokens(&source, value)?,
-                "rules" => file.rules = rules(&source, value)?,
+                "rules" => (file.rules, named) = rules(&source, value)?,
                 name => file.options.push(source.option(&options, name, &key.span(), value)?),
             }
         }
         file.options.sort_by_key(|setting| setting.line);
+        named.retain(|(name, _)| file.tokens.iter().all(|(known, _)| known != name));
+        file.foreign_tokens = named
+            .into_iter()
+            .map(|(name, at)| {
+                let text = format!("a rule names the token {name}, which does not exist; add it to [tokens], or correct its name");
+                let failure = source.wrong(&at, &text);
+                (name, failure)
+            })
+            .collect();
         Ok(file)
     }
 }
@@ -53,25 +65,35 @@ fn tokens(source: &TomlFile, value: &Value<'_>) -> Result<Vec<(String, Secret)>,
     let DeValue::Table(table) = value.get_ref() else {
         return Err(source.wrong(&value.span(), "`tokens` is a table of names and tokens"));
     };
-    let token = |(name, value): (&Spanned<Cow<'_, str>>, &Value<'_>)| {
+    let mut tokens: Vec<(String, Secret)> = Vec::new();
+    for (name, value) in table {
         let name = name.get_ref().to_string();
+        let wrong = |what: String| source.wrong(&value.span(), &what);
         let text = source.string(value)?;
         // The token itself is not for the terminal.
         let secret = Secret::new(text.as_bytes())
-            .map_err(|error| source.wrong(&value.span(), &format!("the token `{name}` is none: {error}")))?;
-        Ok((name, secret))
-    };
-    table.iter().map(token).collect()
+            .map_err(|error| wrong(format!("the token `{name}` is none: {error}")))?;
+        if let Some((other, _)) = tokens.iter().find(|(_, known)| *known == secret) {
+            return Err(wrong(format!("the tokens {other} and {name} are the same; change one of them")));
+        }
+        tokens.push((name, secret));
+    }
+    Ok(tokens)
 }
 
-fn rules(source: &TomlFile, value: &Value<'_>) -> Result<Vec<Rule>, Failure> {
+/// A token that a rule names, and where.
+type Named = (String, Range<usize>);
+
+fn rules(source: &TomlFile, value: &Value<'_>) -> Result<(Vec<Rule>, Vec<Named>), Failure> {
     let DeValue::Array(rules) = value.get_ref() else {
         return Err(source.wrong(&value.span(), "rules are written as [[rules]]"));
     };
-    rules.iter().map(|value| rule(source, value)).collect()
+    let mut named = Vec::new();
+    let rules = rules.iter().map(|value| rule(source, value, &mut named)).collect::<Result<_, _>>()?;
+    Ok((rules, named))
 }
 
-fn rule(source: &TomlFile, value: &Value<'_>) -> Result<Rule, Failure> {
+fn rule(source: &TomlFile, value: &Value<'_>, named: &mut Vec<Named>) -> Result<Rule, Failure> {
     let DeValue::Table(table) = value.get_ref() else {
         return Err(source.wrong(&value.span(), "rules are written as [[rules]]"));
     };
@@ -79,7 +101,13 @@ fn rule(source: &TomlFile, value: &Value<'_>) -> Result<Rule, Failure> {
     for (key, value) in table {
         let strings = || source.strings(value);
         match key.get_ref().as_ref() {
-            "tokens" => rule.tokens = Some(strings()?),
+            "tokens" => {
+                let tokens = strings()?;
+                if let DeValue::Array(values) = value.get_ref() {
+                    named.extend(tokens.iter().cloned().zip(values.iter().map(Spanned::span)));
+                }
+                rule.tokens = Some(tokens);
+            }
             "register" => rule.register = strings()?,
             "expose" => rule.expose = strings()?,
             "open" => rule.open = strings()?,

@@ -97,7 +97,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", default_value = "10s", help_heading = "Deadlines")]
     write_timeout: Span,
 
-    /// How long a visitor waits for the service it wants to answer
+    /// How long a visitor waits until the service answers
     #[arg(long, value_name = "TIME", default_value = "10s", help_heading = "Deadlines")]
     open_timeout: Span,
 
@@ -118,7 +118,7 @@ pub(crate) struct Serve {
         help_heading = "Deadlines")]
     keepalive_probes: u32,
 
-    /// How long a client's system may leave sent data unacknowledged (Linux); 0s: as long as this one likes
+    /// How long a client's system may leave sent data unacknowledged (Linux); 0s: the relay's system decides
     #[arg(long, value_name = "TIME", default_value = "14s", help_heading = "Deadlines")]
     user_timeout: Span,
 
@@ -126,7 +126,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE", default_value = "1MiB", help_heading = "Limits")]
     queue: ByteSize,
 
-    /// Bytes that may wait for all clients together beyond that: in queues, each up to three times its --queue more, and of messages over 64 KiB that arrive
+    /// Bytes that may wait for all clients together beyond that; one client's queue takes up to three times its --queue of them, and messages over 64 KiB take them while they arrive
     #[arg(long, value_name = "SIZE", default_value = "16MiB", help_heading = "Limits")]
     queue_extra: ByteSize,
 
@@ -142,7 +142,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE", default_value = "1KiB", help_heading = "Limits")]
     min_rate: ByteSize,
 
-    /// How long they wait before that rate is asked for
+    /// How long the others wait before a sender must keep that rate
     #[arg(long, value_name = "TIME", default_value = "10s", help_heading = "Limits")]
     min_rate_grace: Span,
 

@@ -77,6 +77,10 @@ impl Settings {
                 "the file has a token `{DEFAULT_TOKEN}`, and RELAY_TOKEN or --token-file gives another; rename one."
             )));
         }
+        let mut foreign = self.file.foreign_tokens.iter();
+        if let Some((_, failure)) = foreign.find(|(name, _)| tokens.iter().all(|(known, _)| known != name)) {
+            return Err(failure.clone());
+        }
         let policy = Policy::new(tokens, self.file.rules.clone());
         let mut policy = policy.map_err(|error| Failure::usage(format!("{error}.")))?;
         self.serve.limit(&mut policy);

@@ -28,7 +28,7 @@ pub(super) use self::{
     control::{Expose, expose},
     parked::park,
     service::{Exposer, Service},
-    visitor::{Visitor, open},
+    visitor::{Visitor, check, open},
 };
 use self::{descriptors::Descriptors, scarcity::Scarcity};
 use super::refusal::Refusal;

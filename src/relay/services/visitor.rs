@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
+use serde_json::json;
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep_until},
@@ -95,15 +96,40 @@ pub(in crate::relay) async fn open(
     identity: &Identity,
     name: TextName,
 ) {
+    match find(shared, identity, &name) {
+        Ok(service) => {
+            if let Some(rest) = enter(shared, &service, visitor) {
+                rest.await;
+            }
+        }
+        Err(refusal) => visitor.refuse(shared, refusal).await,
+    }
+}
+
+/// Tells a connection whether it could have a stream to a service, without making one: the service does not notice.
+pub(in crate::relay) async fn check(
+    shared: &Arc<Shared>,
+    visitor: Visitor,
+    identity: &Identity,
+    name: &TextName,
+) {
+    match find(shared, identity, name) {
+        Ok(_) => {
+            let mut answer = Vec::new();
+            encode_control(&mut answer, &json!({ "hello": PROTOCOL_VERSION, "openable": name }));
+            // Whoever has left does not want to know.
+            let _ = write_now(&visitor.stream, &answer);
+        }
+        Err(refusal) => visitor.refuse(shared, refusal).await,
+    }
+}
+
+/// The service, if there is one and whoever asks may use it.
+fn find(shared: &Shared, identity: &Identity, name: &TextName) -> Result<Arc<Service>, Refusal> {
     if !shared.policy().may(identity, Action::Open, name.as_bytes()) {
-        return visitor.refuse(shared, Refusal::NotAllowed(name.into())).await;
+        return Err(Refusal::NotAllowed(name.clone().into()));
     }
-    let Some(service) = shared.services.get(&name) else {
-        return visitor.refuse(shared, Refusal::NoSuchService(name)).await;
-    };
-    if let Some(rest) = enter(shared, &service, visitor) {
-        rest.await;
-    }
+    shared.services.get(name).ok_or_else(|| Refusal::NoSuchService(name.clone()))
 }
 
 /// Leads a visitor to the service. If that is not done at once, what it gives does the rest.

@@ -6,13 +6,13 @@ use std::{
 };
 
 /// `[2/7] clippy`: the heading of a step.
-pub(crate) fn step(number: usize, of: usize, what: &str) {
+pub fn step(number: usize, of: usize, what: &str) {
     let heading = format!("[{number}/{of}] {what}");
     if io::stdout().is_terminal() { println!("\x1b[1m{heading}\x1b[0m") } else { println!("{heading}") }
 }
 
 /// A line that the next one replaces; nothing where the output is kept.
-pub(crate) fn transient(line: &str) {
+pub fn transient(line: &str) {
     let mut stdout = io::stdout();
     if stdout.is_terminal() {
         // Progress that cannot be shown is no reason to stop. Longer lines would wrap and stay.
@@ -22,12 +22,12 @@ pub(crate) fn transient(line: &str) {
 }
 
 /// Removes the transient line.
-pub(crate) fn clear() {
+pub fn clear() {
     transient("");
 }
 
 /// `2 m 03 s`, or `4.1 s` where that is all.
-pub(crate) fn duration(time: Duration) -> String {
+pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     if seconds < 60 {
         format!("{}.{} s", seconds, time.subsec_millis() / 100)
