@@ -206,9 +206,9 @@ mod tests {
         assert_eq!(admissions.lock().len(), ADDRESSES_MAX);
         // One that has left keeps its place until its allowance is full again; then the next has it, and nobody else.
         admissions.leave(v4(7));
-        let _ = admissions.tidy(start + FULL_AFTER - Duration::from_millis(1));
+        admissions.tidy(start + FULL_AFTER - Duration::from_millis(1));
         assert_eq!(enter(ip("255.0.0.1"), start + FULL_AFTER), Ok(None));
-        let _ = admissions.tidy(start + FULL_AFTER);
+        admissions.tidy(start + FULL_AFTER);
         assert_eq!(enter(ip("255.0.0.1"), start + FULL_AFTER), Ok(Some(ip("255.0.0.1"))));
         assert_eq!(enter(ip("255.0.0.2"), start + FULL_AFTER), Ok(None));
         assert_eq!(admissions.lock().len(), ADDRESSES_MAX);
