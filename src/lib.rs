@@ -18,6 +18,7 @@ pub mod lab;
 pub mod net;
 pub mod relay;
 mod sparing;
+mod task;
 pub mod tunnel;
 
 pub use name_relay_core::wire;

@@ -55,7 +55,10 @@ use self::{
     services::{Service, Services},
     spin::Spin,
 };
-use crate::net::{ListenError, Streams, StreamsConfig, bind, descriptors_for_connections};
+use crate::{
+    net::{ListenError, Streams, StreamsConfig, bind, descriptors_for_connections},
+    task::task,
+};
 
 /// Beyond the time for draining, what the farewells themselves may take.
 const STOP_MARGIN: Duration = Duration::from_secs(1);
@@ -166,17 +169,17 @@ impl Relay {
         let shared = self.shared;
         let mut service = JoinSet::new();
         for listener in self.listeners {
-            service.spawn(accept::run(Arc::clone(&shared), listener));
+            service.spawn(task(accept::run(Arc::clone(&shared), listener)));
         }
-        service.spawn(sweep::run(Arc::clone(&shared)));
+        service.spawn(task(sweep::run(Arc::clone(&shared))));
         // These two are needed until the last byte is written.
         let gather = tokio::spawn({
             let shared = Arc::clone(&shared);
-            async move { shared.gather.run(&*shared).await }
+            task(async move { shared.gather.run(&*shared).await })
         });
         let spin = tokio::spawn({
             let shared = Arc::clone(&shared);
-            async move { shared.spin.run().await }
+            task(async move { shared.spin.run().await })
         });
 
         let signal = stop.await;

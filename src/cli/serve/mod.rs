@@ -198,7 +198,7 @@ impl Serve {
             // A relay without a file has nothing to read again, and ends with its terminal.
             #[cfg(unix)]
             if settings.serve.config.is_some() || settings.serve.token_file.is_some() {
-                tokio::spawn(reload::at_hangup(settings, relay.control())?);
+                tokio::spawn(crate::task::task(reload::at_hangup(settings, relay.control())?));
             }
             for address in addresses {
                 announce(address, format, wants_token);
