@@ -17,6 +17,7 @@ pub mod client;
 pub mod lab;
 pub mod net;
 pub mod relay;
+mod size;
 mod sparing;
 mod task;
 pub mod tunnel;
