@@ -17,7 +17,9 @@ pub mod client;
 pub mod lab;
 pub mod net;
 pub mod relay;
+mod size;
 mod sparing;
+mod task;
 pub mod tunnel;
 
 pub use name_relay_core::wire;

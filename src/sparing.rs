@@ -12,6 +12,8 @@ use std::{
 
 use tokio::{runtime::Handle, time::sleep};
 
+use crate::task::task;
+
 /// How long further lines of a kind are counted after one that was written.
 const SILENT_FOR: Duration = Duration::from_secs(1);
 
@@ -32,22 +34,36 @@ impl<K: Copy + Eq + Hash + Send + 'static> Sparing<K> {
     /// Whether a line of this kind is to be written now. After such a line, and if there were any, `others` is told a second later how many
     /// were left out.
     pub(crate) fn is_first(self: &Arc<Self>, kind: K, others: impl FnOnce(u64) + Send + 'static) -> bool {
+        let is_first = self.count(kind);
+        if is_first {
+            self.tell_later(kind, Box::new(others));
+        }
+        is_first
+    }
+
+    /// Counts a line that is not written because one of its kind was; says whether there was none.
+    fn count(&self, kind: K) -> bool {
         match self.lock().entry(kind) {
             Entry::Occupied(mut entry) => {
                 *entry.get_mut() += 1;
-                return false;
+                false
             }
-            Entry::Vacant(entry) => drop(entry.insert(0)),
+            Entry::Vacant(entry) => {
+                entry.insert(0);
+                true
+            }
         }
+    }
+
+    fn tell_later(self: &Arc<Self>, kind: K, others: Box<dyn FnOnce(u64) + Send>) {
         let sparing = Arc::clone(self);
-        self.runtime.spawn(async move {
+        self.runtime.spawn(task(async move {
             sleep(SILENT_FOR).await;
             let left_out = sparing.lock().remove(&kind).unwrap_or(0);
             if left_out > 0 {
                 others(left_out);
             }
-        });
-        true
+        }));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, u64>> {

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     client::{Arrived, Claim, Credentials, Event, LinkError, Mode, PythonBytes, Registration, Running, Sent},
     net::Target,
+    task::task,
     wire::{ErrorCode, Escaped, FromRelay, Name, TextName},
 };
 
@@ -292,13 +293,13 @@ impl Console {
             }
         });
         let interrupt = Arc::clone(&self.interrupt);
-        self.handle.spawn(async move {
+        self.handle.spawn(task(async move {
             while ctrl_c().await.is_ok() {
                 if !interrupt.is_expected.load(SeqCst) {
                     exit(i32::from(EXIT_INTERRUPTED));
                 }
                 interrupt.raised.notify_one();
             }
-        });
+        }));
     }
 }

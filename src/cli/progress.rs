@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytesize::ByteSize;
+use crate::size::ByteSize;
 
 /// Time between two drawings: often enough to look alive, too seldom to cost anything.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -72,8 +72,8 @@ impl Drop for Progress {
 fn line(bytes: u64, total: Option<u64>, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f64().max(1e-3);
     let rate = bytes as f64 / seconds;
-    let done = ByteSize::b(bytes);
-    let per_second = ByteSize::b(rate as u64);
+    let done = ByteSize(bytes);
+    let per_second = ByteSize(rate as u64);
     let Some(total) = total else {
         return format!("{done}, {per_second}/s, {seconds:.0} s");
     };
@@ -85,7 +85,7 @@ fn line(bytes: u64, total: Option<u64>, elapsed: Duration) -> String {
         String::new()
     };
     let percent = (fraction * 100.0) as u32;
-    format!("[{bar:<BAR_CHARS$}] {percent:>3}%  {done} of {}, {per_second}/s{left}", ByteSize::b(total))
+    format!("[{bar:<BAR_CHARS$}] {percent:>3}%  {done} of {}, {per_second}/s{left}", ByteSize(total))
 }
 
 #[cfg(test)]

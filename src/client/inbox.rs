@@ -12,7 +12,7 @@ use super::{
     error::LinkError,
     link::{Event, Link, Mode},
 };
-use crate::wire::FromRelay;
+use crate::{task::task, wire::FromRelay};
 
 /// What is kept for a person who does not ask for it. Beyond it the link is not read, and the senders are paused by the relay.
 const KEPT_BYTES_MAX: usize = 1 << 20;
@@ -75,7 +75,7 @@ impl Running {
         let inbox = Arc::new(Inbox::default());
         let (outgoing, mut orders) = mpsc::channel::<Order>(1);
         let kept = Arc::clone(&inbox);
-        tokio::spawn(async move {
+        tokio::spawn(task(async move {
             let error = loop {
                 tokio::select! {
                     order = orders.recv() => {
@@ -106,7 +106,7 @@ impl Running {
                 }
             };
             kept.end(error);
-        });
+        }));
         Self { inbox, outgoing }
     }
 

@@ -59,6 +59,7 @@ use self::{
 use crate::{
     net::{ListenError, Streams, StreamsConfig, bind, descriptors_for_connections},
     sparing::Sparing,
+    task::task,
 };
 
 /// Beyond the time for draining, what the farewells themselves may take.
@@ -176,17 +177,17 @@ impl Relay {
         let shared = self.shared;
         let mut service = JoinSet::new();
         for listener in self.listeners {
-            service.spawn(accept::run(Arc::clone(&shared), listener));
+            service.spawn(task(accept::run(Arc::clone(&shared), listener)));
         }
-        service.spawn(timers::run(Arc::clone(&shared)));
+        service.spawn(task(timers::run(Arc::clone(&shared))));
         // These two are needed until the last byte is written.
         let gather = tokio::spawn({
             let shared = Arc::clone(&shared);
-            async move { shared.gather.run(&*shared).await }
+            task(async move { shared.gather.run(&*shared).await })
         });
         let spin = tokio::spawn({
             let shared = Arc::clone(&shared);
-            async move { shared.spin.run().await }
+            task(async move { shared.spin.run().await })
         });
 
         let signal = stop.await;

@@ -24,6 +24,7 @@ use crate::{
     client::LinkError,
     net::{Acceptor, Backoff, SocketOptions, Streams, descriptors_for_connections, left, pipes, reset},
     sparing::Sparing,
+    task::task,
     wire::{ErrorCode, Hello, Opened, TextName},
 };
 
@@ -126,7 +127,7 @@ impl Forwarder {
             }
             let (forwarder, streams) = (Arc::clone(&forwarder), Arc::clone(&streams));
             let (turned_away, held) = (Arc::clone(&turned_away), Arc::clone(&held));
-            tokio::spawn(async move {
+            tokio::spawn(task(async move {
                 let opened = tokio::select! {
                     opened = forwarder.open() => opened,
                     // One that ends its side before it has said anything may wait for what the service says first.
@@ -150,7 +151,7 @@ impl Forwarder {
                         turned_away.tell(&name, address, Reason::of(&error), &error.to_string());
                     }
                 }
-            });
+            }));
         }
     }
 

@@ -24,6 +24,7 @@ use crate::{
     client::LinkError,
     net::{Backoff, DialError, Streams, reset},
     sparing::Sparing,
+    task::task,
     wire::{Hello, StreamNotice},
 };
 
@@ -214,13 +215,13 @@ impl Pool {
         while self.made < self.wanted {
             self.made += 1;
             let (parking, report) = (Arc::clone(&self.parking), self.report.clone());
-            self.tasks.spawn(async move {
+            self.tasks.spawn(task(async move {
                 // Even a sleep of nothing lasts until the timer's next tick, a millisecond away.
                 if !wait.is_zero() {
                     sleep(wait).await;
                 }
                 parking.park(&report).await;
-            });
+            }));
         }
     }
 }
@@ -264,9 +265,9 @@ impl Parking {
                 let turned_away = Arc::clone(&self.turned_away);
                 let received = decoder.into_rest();
                 // Outlives the pool: a stream goes on when the control session is lost.
-                tokio::spawn(async move {
+                tokio::spawn(task(async move {
                     service.serve(&streams, stream, notice, received, &turned_away).await;
-                });
+                }));
             }
             Err(LinkError::Ended) => tell(Report::Released),
             Err(error) => tell(Report::Failed { was_parked: true, error }),

@@ -2,7 +2,6 @@
 
 use std::{io::Write, num::NonZeroU32};
 
-use bytesize::ByteSize;
 use clap::Args;
 
 use super::{
@@ -16,6 +15,7 @@ use crate::{
         ClientError,
         check::{Plan, check},
     },
+    size::ByteSize,
 };
 
 /// Find out whether a server is reached and answers, how fast, and what is wrong if not

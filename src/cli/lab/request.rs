@@ -2,7 +2,6 @@
 
 use std::io::{self, IsTerminal, Read, Write};
 
-use bytesize::ByteSize;
 use clap::Args;
 
 use super::{
@@ -13,6 +12,7 @@ use super::{
 use crate::{
     cli::{Failure, runtime},
     lab::{ClientError, TerminalText, request},
+    size::ByteSize,
 };
 
 /// Send length-prefixed JSON and print the answer

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use bytesize::ByteSize;
 use clap::Args;
 
 use super::{network::NetworkArgs, sentence};
@@ -20,6 +19,7 @@ use crate::{
     },
     lab::{Handler, Hosted, Limits, Service, serve},
     net::{Target, bind, raise_descriptor_limit, resolve, stop_signal},
+    size::ByteSize,
 };
 
 /// Connections the system holds until they are accepted.
@@ -189,7 +189,7 @@ fn announce(address: SocketAddr, hint: &str, format: LogFormat) {
 
 /// A size in bytes that fits into memory and is not 0; `option` is its name.
 pub(super) fn memory_size(option: &str, size: ByteSize) -> Result<usize, Failure> {
-    let fits = usize::try_from(size.as_u64()).ok().filter(|bytes| (1..=MEMORY_SIZE_MAX).contains(bytes));
+    let fits = usize::try_from(size.0).ok().filter(|bytes| (1..=MEMORY_SIZE_MAX).contains(bytes));
     fits.ok_or_else(|| Failure::usage(format!("--{option} is to be between 1 byte and 1 GiB.")))
 }
 

@@ -5,7 +5,6 @@ use std::{
     time::Instant,
 };
 
-use bytesize::ByteSize;
 use clap::Args;
 
 use super::{
@@ -18,6 +17,7 @@ use crate::{
         Connection,
         talk::{Conversation, Ended, Listening, Screen, converse, read_lines, say},
     },
+    size::ByteSize,
 };
 
 /// Send a message and show the answer, or hold a conversation line by line
@@ -68,7 +68,7 @@ impl Talk {
 
     async fn say(&self, connection: &mut Connection, message: &str) -> Result<(), Failure> {
         let mut screen = Screen::<_, std::io::Stderr>::new(stdout(), stdout().is_terminal());
-        let listening = Listening { pause: self.pause.0, bytes_max: self.max_bytes.as_u64() };
+        let listening = Listening { pause: self.pause.0, bytes_max: self.max_bytes.0 };
         let message = format!("{message}{}", self.line_end());
         let start = Instant::now();
         let answer = say(connection, message.as_bytes(), &listening, &mut screen).await;

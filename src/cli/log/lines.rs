@@ -82,18 +82,6 @@ impl Lines {
     }
 }
 
-/// For the subscriber: one call of `write` is one line.
-impl Write for Lines {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.push(line);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 impl Shared {
     fn write_to(&self, mut output: impl Write, report: impl Fn(u64)) {
         let mut state = self.lock();

@@ -1,22 +1,18 @@
 //! Logging options shared by every command that logs. Logs go to standard error, so that standard output stays for results.
 
+mod events;
 mod lines;
 
 use std::{
-    io::{IsTerminal, stderr, stdout},
+    io::{IsTerminal, Write, stderr, stdout},
     sync::{OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
 use clap::{Args, ValueEnum};
-use tracing::{Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest};
-use tracing_subscriber::{
-    Layer,
-    layer::{Context, SubscriberExt},
-    util::SubscriberInitExt,
-};
+use tracing::level_filters::LevelFilter;
 
-use self::lines::Lines;
+use self::{events::Events, lines::Lines};
 
 /// How and how much to log.
 #[derive(Debug, Clone, Args)]
@@ -39,23 +35,6 @@ pub(crate) enum LogFormat {
 /// How much is logged now.
 static LEVEL: RwLock<LevelFilter> = RwLock::new(LevelFilter::INFO);
 
-/// Lets through what [`LEVEL`] has. It is asked once for each place in the program that logs, and again when it changes.
-struct Level;
-
-impl<S: Subscriber> Layer<S> for Level {
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if *metadata.level() <= level() { Interest::always() } else { Interest::never() }
-    }
-
-    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        *metadata.level() <= level()
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(level())
-    }
-}
-
 fn level() -> LevelFilter {
     *LEVEL.read().unwrap_or_else(PoisonError::into_inner)
 }
@@ -64,15 +43,9 @@ impl LogArgs {
     /// Installs the subscriber for the whole process.
     pub(crate) fn install(&self) {
         self.set_level();
-        let lines = tracing_subscriber::fmt::layer()
-            .with_writer(LogWriter::new)
-            .with_target(false)
-            .with_ansi(stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-        let registry = tracing_subscriber::registry().with(Level);
-        match self.log_format {
-            LogFormat::Human => registry.with(lines).init(),
-            LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
-        }
+        let is_colored = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        // A process has one. Only a caller that installs a second one could fail, and the first goes on.
+        let _ = tracing::subscriber::set_global_default(Events::new(self.log_format, is_colored, log));
     }
 
     /// Logs so much from now on.
@@ -95,35 +68,16 @@ static LOG: OnceLock<Option<Lines>> = OnceLock::new();
 /// Lines for standard output of a program that goes on running.
 static OUTPUT: OnceLock<Option<Lines>> = OnceLock::new();
 
-/// Where the subscriber writes.
-enum LogWriter {
-    Lines(Lines),
-    Direct(std::io::Stderr),
-}
-
-impl LogWriter {
-    fn new() -> Self {
-        let lines = LOG.get_or_init(|| {
-            let report =
-                |dropped| tracing::warn!(dropped, "log lines were dropped because nobody read the log");
-            Lines::new(stderr(), report).ok()
-        });
-        lines.clone().map_or_else(|| Self::Direct(stderr()), Self::Lines)
-    }
-}
-
-impl std::io::Write for LogWriter {
-    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        match self {
-            Self::Lines(lines) => lines.write(line),
-            Self::Direct(output) => output.write(line),
-        }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        match self {
-            Self::Lines(_) => Ok(()),
-            Self::Direct(output) => output.flush(),
+/// Writes a line of the log. Whoever closed standard error does not want to know.
+fn log(line: &str) {
+    let lines = LOG.get_or_init(|| {
+        let report = |dropped| tracing::warn!(dropped, "log lines were dropped because nobody read the log");
+        Lines::new(stderr(), report).ok()
+    });
+    match lines {
+        Some(lines) => lines.push(line.as_bytes()),
+        None => {
+            let _ = stderr().write_all(line.as_bytes());
         }
     }
 }
@@ -135,7 +89,7 @@ pub(super) fn say(line: &str) {
     match OUTPUT.get_or_init(|| Lines::new(stdout(), |_| {}).ok()) {
         Some(lines) => lines.push(line.as_bytes()),
         None => {
-            let _ = std::io::Write::write_all(&mut stdout(), line.as_bytes());
+            let _ = stdout().write_all(line.as_bytes());
         }
     }
 }

@@ -9,7 +9,6 @@ use std::{
     path::PathBuf,
 };
 
-use bytesize::ByteSize;
 use clap::Args;
 use tokio::time::{Duration, Instant, sleep};
 
@@ -24,6 +23,7 @@ use super::{
 };
 use crate::{
     client::{Claim, Cut, DATA_PREFIX, Event, Link, LinkError, Outgoing, Part, Piece, Refusal, read_pieces},
+    size::ByteSize,
     wire::{Frame, FromRelay, Name, TextName},
 };
 
@@ -162,7 +162,7 @@ impl Send {
         }
         let chunk = self
             .chunk
-            .map_or(limit.min(CHUNK_BYTES_MAX), |chunk| chunk.as_u64())
+            .map_or(limit.min(CHUNK_BYTES_MAX), |chunk| chunk.0)
             .min(limit - DATA_PREFIX.len() as u64)
             .max(1);
         let chunk = usize::try_from(chunk).unwrap_or(usize::MAX);

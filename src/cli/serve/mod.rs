@@ -14,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 
 use self::settings::Settings;
@@ -28,6 +27,7 @@ use super::{
 use crate::{
     net::{Keepalive, stop_signal},
     relay::{AddressRange, Config, Delivery, Limits, Policy, PublicPorts, Relay},
+    size::ByteSize,
 };
 
 /// Run the relay
@@ -198,7 +198,7 @@ impl Serve {
             // A relay without a file has nothing to read again, and ends with its terminal.
             #[cfg(unix)]
             if settings.serve.config.is_some() || settings.serve.token_file.is_some() {
-                tokio::spawn(reload::at_hangup(settings, relay.control())?);
+                tokio::spawn(crate::task::task(reload::at_hangup(settings, relay.control())?));
             }
             for address in addresses {
                 announce(address, format, wants_token);
@@ -223,7 +223,7 @@ impl Serve {
 
     /// Messages are kept whole, here and by clients, and no client takes a larger one.
     fn message_bytes_max(&self) -> Result<u64, Failure> {
-        match self.max_message.as_u64() {
+        match self.max_message.0 {
             bytes @ ..=MESSAGE_BYTES_MOST => Ok(bytes),
             _ => Err(Failure::usage(format!(
                 "--max-message is to be at most {MESSAGE_BYTES_MOST} bytes; larger data goes as a transfer or through a tunnel."
@@ -233,7 +233,7 @@ impl Serve {
 
     fn settled(&self) -> Result<Config, Failure> {
         let at_least = |name: &str, size: ByteSize, least: u64| {
-            let bytes = usize::try_from(size.as_u64()).ok().filter(|bytes| *bytes as u64 >= least);
+            let bytes = usize::try_from(size.0).ok().filter(|bytes| *bytes as u64 >= least);
             bytes.ok_or_else(|| Failure::usage(format!("--{name} is to be at least {least} bytes.")))
         };
         let positive = |name: &str, time: Span| match time.0 {
@@ -257,8 +257,8 @@ impl Serve {
             queue_bytes: at_least("queue", self.queue, 1)?,
             queue_extra_bytes: at_least("queue-extra", self.queue_extra, 0)?,
             message_bytes_max: self.message_bytes_max()?,
-            stream_bytes_min: self.stream_above.as_u64(),
-            rate_bytes_min: self.min_rate.as_u64(),
+            stream_bytes_min: self.stream_above.0,
+            rate_bytes_min: self.min_rate.0,
             rate_grace: positive("min-rate-grace", self.min_rate_grace)?,
             drain_timeout: self.drain_timeout.0,
             backlog: self.backlog,

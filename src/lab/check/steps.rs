@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use bytesize::ByteSize;
 use tokio::{net::TcpStream, task::JoinSet, time::Instant};
 
 use super::{
@@ -16,6 +15,7 @@ use super::{
 use crate::{
     lab::{Connection, PeerError, Preview, connect},
     net::{DialError, Target, dial, resolve},
+    size::ByteSize,
 };
 
 /// Everything in order.
@@ -175,13 +175,13 @@ async fn large_message(address: SocketAddr, plan: &Plan, report: &mut Report) ->
     let message: Vec<u8> =
         (0_u32..).flat_map(|line| format!("{line:09}\n").into_bytes()).take(plan.large_bytes).collect();
     let returned = large::exchange(&mut connection, &message, plan.pause).await?;
-    let size = ByteSize::b(message.len() as u64);
+    let size = ByteSize(message.len() as u64);
     let detail = if returned.is_unchanged {
         format!("{size} came back unchanged")
     } else if returned.is_endless {
-        format!("{size} sent, more than {} came back, and no end", ByteSize::b(returned.bytes as u64))
+        format!("{size} sent, more than {} came back, and no end", ByteSize(returned.bytes as u64))
     } else {
-        format!("{size} sent, {} came back as the server's own answer", ByteSize::b(returned.bytes as u64))
+        format!("{size} sent, {} came back as the server's own answer", ByteSize(returned.bytes as u64))
     };
     report.pass(per_second(message.len(), returned.took), detail);
     Ok(())

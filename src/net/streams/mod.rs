@@ -18,6 +18,7 @@ use std::{
 use tokio::{net::TcpStream, task::JoinSet};
 
 use super::join::{Join, Joined, reset};
+use crate::task::task;
 
 /// Is told how a stream has ended.
 pub(super) type Ended = Box<dyn FnOnce(Joined) + Send>;
@@ -107,7 +108,7 @@ impl Streams {
         if let Some(tasks) = &mut *tasks {
             // Those that have ended need not be kept.
             while tasks.try_join_next().is_some() {}
-            tasks.spawn(async move { ended(join.await) });
+            tasks.spawn(task(async move { ended(join.await) }));
             return;
         }
         drop(tasks);

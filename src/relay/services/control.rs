@@ -25,6 +25,7 @@ use crate::{
         connection::closing,
         refusal::{Refusal, discard_until_end, refuse},
     },
+    task::task,
     wire::{
         BadControl, CONTROL_BYTES_MAX, Decoder, ErrorCode, ErrorNotice, Exposed, FromClient, FromRelay,
         PROTOCOL_VERSION, TextName, encode_control,
@@ -66,7 +67,7 @@ pub(in crate::relay) async fn expose(
     }
     let mut accepting = JoinSet::new();
     if let Some(listener) = listener {
-        accepting.spawn(public_port::accept(Arc::clone(shared), Arc::clone(&service), listener));
+        accepting.spawn(task(public_port::accept(Arc::clone(shared), Arc::clone(&service), listener)));
     }
     let mut session = Control {
         shared,

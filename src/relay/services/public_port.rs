@@ -17,6 +17,7 @@ use super::{
 use crate::{
     net::{Acceptor, ListenError, bind, reset},
     relay::{Shared, refusal::Refusal},
+    task::task,
 };
 
 /// Ports that are tried before an exposer that wants any is told that none is free. With nine of ten ports taken, 64 tries all fail
@@ -73,7 +74,7 @@ pub(super) async fn accept(shared: Arc<Shared>, service: Arc<Service>, listener:
         let Some(live) = shared.admit(address) else { continue };
         let visitor = Visitor { stream, address, received: Vec::new(), said_hello: false, live };
         if let Some(rest) = visitor::enter(&shared, &service, visitor) {
-            tokio::spawn(rest);
+            tokio::spawn(task(rest));
         }
     }
 }

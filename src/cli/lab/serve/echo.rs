@@ -1,10 +1,9 @@
 //! `relay lab serve echo`.
 
-use bytesize::ByteSize;
 use clap::Args;
 
 use super::super::server::{PracticeArgs, TRY_TALK, memory_size};
-use crate::{cli::Failure, lab::Echo};
+use crate::{cli::Failure, lab::Echo, size::ByteSize};
 
 /// Send back every byte as it came [default port: 8887]
 #[derive(Debug, Args)]

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use bytesize::ByteSize;
 use clap::Args;
 
 use super::super::{sentence, server::PracticeArgs};
 use crate::{
     cli::Failure,
     lab::files::{Files, Folder},
+    size::ByteSize,
 };
 
 /// Take files and answer each with its size and SHA-256 [default port: 8890]
@@ -38,11 +38,8 @@ impl FilesServer {
         self.practice.run(PORT, "try: relay lab upload {host} {port} FILE", || {
             let cannot_use = |error| sentence::directory(&self.into, &error);
             std::fs::create_dir_all(&self.into).map_err(cannot_use)?;
-            let folder = Folder {
-                directory: self.into.clone(),
-                overwrite: self.overwrite,
-                size_max: self.max_size.as_u64(),
-            };
+            let folder =
+                Folder { directory: self.into.clone(), overwrite: self.overwrite, size_max: self.max_size.0 };
             folder.remove_stale().map_err(cannot_use)?;
             Ok(Box::new(Files { folder }))
         })

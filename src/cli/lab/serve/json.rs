@@ -1,10 +1,9 @@
 //! `relay lab serve json`.
 
-use bytesize::ByteSize;
 use clap::Args;
 
 use super::super::server::{PracticeArgs, memory_size};
-use crate::{cli::Failure, lab::Json};
+use crate::{cli::Failure, lab::Json, size::ByteSize};
 
 /// Answer frames of a 4-byte length and JSON with the same [default port: 8889]
 #[derive(Debug, Args)]

@@ -1,10 +1,9 @@
 //! `relay lab serve received`.
 
-use bytesize::ByteSize;
 use clap::Args;
 
 use super::super::server::{PracticeArgs, TRY_TALK, memory_size};
-use crate::{cli::Failure, lab::Received};
+use crate::{cli::Failure, lab::Received, size::ByteSize};
 
 /// Answer each chunk with `Server received: ` and the chunk [default port: 8888]
 #[derive(Debug, Args)]

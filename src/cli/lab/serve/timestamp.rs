@@ -1,12 +1,12 @@
 //! `relay lab serve timestamp`.
 
-use bytesize::ByteSize;
 use clap::Args;
 
 use super::super::server::{PracticeArgs, TRY_TALK, memory_size};
 use crate::{
     cli::{Failure, values::Span},
     lab::Timestamp,
+    size::ByteSize,
 };
 
 /// Answer one message with the local time and the message, then close [default port: 8080]
