@@ -73,7 +73,7 @@ async fn enter(
             let visitor = Visitor { stream, address, received: rest, said_hello: true, live };
             services::open(shared, visitor, &identity, name).await;
         }
-        Request::Check(name) => {
+        Request::Hello(Hello::Check { name }) => {
             let visitor = Visitor { stream, address, received: rest, said_hello: true, live };
             services::check(shared, visitor, &identity, &name).await;
         }

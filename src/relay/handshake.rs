@@ -12,9 +12,7 @@ use super::{
     policy::Identity,
     refusal::{Refusal, refuse},
 };
-use crate::wire::{
-    BadHello, CONTROL_BYTES_MAX, FirstBytes, Hello, Name, TextName, parse_header, parse_registration,
-};
+use crate::wire::{BadHello, CONTROL_BYTES_MAX, FirstBytes, Hello, Name, parse_header, parse_registration};
 
 /// Bytes read at once before a client is known: a registration and a first message.
 const READ_BYTES: usize = 1024;
@@ -37,8 +35,6 @@ pub(super) enum Request {
     Name(Name),
     /// Version 2.
     Hello(Hello),
-    /// Version 2: whether a stream to this service would be opened.
-    Check(TextName),
 }
 
 /// Learns what the client wants, or says to it and to the log why it is not let in.
@@ -69,24 +65,13 @@ async fn read_proved(
         First::Hello { json, hello } => {
             // What the hello asks for is nobody's business who cannot prove a token.
             let identity = auth::identify(stream, &policy, &received[json..], &mut rest, deadline).await?;
-            let request = match hello.map_err(Refusal::Hello)? {
-                Hello::Open { name } if only_asks(&received[json..])? => Request::Check(name),
-                hello => Request::Hello(hello),
-            };
-            Ok((request, identity, rest))
+            Ok((Request::Hello(hello.map_err(Refusal::Hello)?), identity, rest))
         }
         First::Name(name) if policy.lets_in(&Identity::Version1) => {
             Ok((Request::Name(name), Identity::Version1, rest))
         }
         First::Name(_) => Err(Refusal::Version1),
     }
-}
-
-/// Whether a hello that asks for a stream wants to know only if it could have one.
-fn only_asks(json: &[u8]) -> Result<bool, Refusal> {
-    let hello: serde_json::Value = serde_json::from_slice(json).unwrap_or_default();
-    let check = hello.get("check").map_or(Some(false), serde_json::Value::as_bool);
-    check.ok_or(Refusal::Hello(BadHello::Value("check", "true or false")))
 }
 
 /// The first thing a client sends.

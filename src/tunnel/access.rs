@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use serde_json::json;
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
     client::{Credentials, LinkError, greet},
     net::{Keepalive, SocketOptions, Target, dial},
-    wire::{CONTROL_BYTES_MAX, Decoder, ErrorCode, Hello, PROTOCOL_VERSION, TextName, parse_message},
+    wire::{CONTROL_BYTES_MAX, Decoder, ErrorCode, Hello, TextName, parse_message},
 };
 
 /// Finds a relay that vanished while nothing is sent: dead after 10 + 3 x 5 s.
@@ -56,7 +55,7 @@ impl Access {
     pub(super) async fn check(&self, name: &TextName) -> Result<(), LinkError> {
         let asked = async {
             let stream = self.connect().await?;
-            let hello = json!({ "hello": PROTOCOL_VERSION, "open": name, "check": true });
+            let hello = Hello::Check { name: name.clone() };
             let mut decoder = Decoder::new(CONTROL_BYTES_MAX);
             greet(&stream, &hello, &self.credentials, &mut decoder).await
         };

@@ -6,7 +6,6 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use serde_json::json;
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep_until},
@@ -24,7 +23,7 @@ use crate::{
         Action, Identity, Live, Shared,
         refusal::{Refusal, tell},
     },
-    wire::{Opened, PROTOCOL_VERSION, StreamNotice, TextName, encode_control},
+    wire::{Openable, Opened, PROTOCOL_VERSION, StreamNotice, TextName, encode_control},
 };
 
 /// A connection that is to be joined with one of the service's.
@@ -116,7 +115,7 @@ pub(in crate::relay) async fn check(
     match find(shared, identity, name) {
         Ok(_) => {
             let mut answer = Vec::new();
-            encode_control(&mut answer, &json!({ "hello": PROTOCOL_VERSION, "openable": name }));
+            encode_control(&mut answer, &Openable { hello: PROTOCOL_VERSION, openable: name.clone() });
             // Whoever has left does not want to know.
             let _ = write_now(&visitor.stream, &answer);
         }

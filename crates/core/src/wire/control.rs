@@ -51,6 +51,15 @@ pub struct Opened {
     pub opened: TextName,
 }
 
+/// The answer to a hello that asked whether a stream could be opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Openable {
+    /// The protocol version that was spoken.
+    pub hello: u32,
+    /// The name of the service.
+    pub openable: TextName,
+}
+
 /// Who a stream comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamNotice {

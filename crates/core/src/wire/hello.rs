@@ -36,6 +36,11 @@ pub enum Hello {
         /// Of the service.
         name: TextName,
     },
+    /// Whether the connection could have a stream to this service. The service does not notice.
+    Check {
+        /// Of the service.
+        name: TextName,
+    },
 }
 
 /// Who keeps a name that two connections ask for.
@@ -130,7 +135,14 @@ impl Hello {
                 let key = fields.get("key").map_or(Some(""), Value::as_str);
                 Self::Park { name, key: key.ok_or(BadHello::Value("key", "a text"))?.to_owned() }
             }
-            _ => Self::Open { name },
+            _ => {
+                let is_check = fields.get("check").map_or(Some(false), Value::as_bool);
+                if is_check.ok_or(BadHello::Value("check", "true or false"))? {
+                    Self::Check { name }
+                } else {
+                    Self::Open { name }
+                }
+            }
         })
     }
 }
@@ -156,6 +168,10 @@ impl Serialize for Hello {
                 map.serialize_entry("key", key)?;
             }
             Self::Open { name } => map.serialize_entry("open", name)?,
+            Self::Check { name } => {
+                map.serialize_entry("open", name)?;
+                map.serialize_entry("check", &true)?;
+            }
         }
         map.end()
     }
@@ -208,6 +224,7 @@ mod tests {
                 r#"{"hello":2,"park":"web","key":"k"}"#.to_owned(),
             ),
             (Hello::Open { name: name("web") }, r#"{"hello":2,"open":"web"}"#.to_owned()),
+            (Hello::Check { name: name("web") }, r#"{"hello":2,"open":"web","check":true}"#.to_owned()),
         ] {
             assert_eq!(serde_json::to_string(&hello).unwrap(), json);
             assert_eq!(Hello::parse(json.as_bytes()).unwrap(), hello);

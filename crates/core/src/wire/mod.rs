@@ -11,8 +11,8 @@ mod object;
 mod secret;
 
 pub use control::{
-    BadControl, CONTROL_BYTES_MAX, Closing, ErrorCode, ErrorNotice, Exposed, FromClient, FromRelay, Opened,
-    PROTOCOL_VERSION, Registered, StreamNotice, Undeliverable, encode_control,
+    BadControl, CONTROL_BYTES_MAX, Closing, ErrorCode, ErrorNotice, Exposed, FromClient, FromRelay, Openable,
+    Opened, PROTOCOL_VERSION, Registered, StreamNotice, Undeliverable, encode_control,
 };
 pub use decoder::{DecodeError, Decoder, Frame};
 pub use first_bytes::FirstBytes;
