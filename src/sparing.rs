@@ -4,8 +4,6 @@
 //! [`LogLimit`](name_relay_core::log_limit::LogLimit) writes as many as a person can read.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
-    hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,15 +15,15 @@ use crate::task::task;
 /// How long further lines of a kind are counted after one that was written.
 const SILENT_FOR: Duration = Duration::from_secs(1);
 
-/// The kinds of which a line was written lately, and how many were not.
+/// The kinds of which a line was written lately, and how many were not. A kind is a variant of an enum: there are few.
 #[derive(Debug)]
 pub(crate) struct Sparing<K> {
-    left_out: Mutex<HashMap<K, u64>>,
+    left_out: Mutex<Vec<(K, u64)>>,
     /// Lines are caused by threads that are not the runtime's, too.
     runtime: Handle,
 }
 
-impl<K: Copy + Eq + Hash + Send + 'static> Sparing<K> {
+impl<K: Copy + Eq + Send + 'static> Sparing<K> {
     /// Nothing was written yet. To be called within a Tokio runtime.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { left_out: Mutex::default(), runtime: Handle::current() })
@@ -43,13 +41,14 @@ impl<K: Copy + Eq + Hash + Send + 'static> Sparing<K> {
 
     /// Counts a line that is not written because one of its kind was; says whether there was none.
     fn count(&self, kind: K) -> bool {
-        match self.lock().entry(kind) {
-            Entry::Occupied(mut entry) => {
-                *entry.get_mut() += 1;
+        let mut left_out = self.lock();
+        match left_out.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, count)) => {
+                *count += 1;
                 false
             }
-            Entry::Vacant(entry) => {
-                entry.insert(0);
+            None => {
+                left_out.push((kind, 0));
                 true
             }
         }
@@ -59,14 +58,19 @@ impl<K: Copy + Eq + Hash + Send + 'static> Sparing<K> {
         let sparing = Arc::clone(self);
         self.runtime.spawn(task(async move {
             sleep(SILENT_FOR).await;
-            let left_out = sparing.lock().remove(&kind).unwrap_or(0);
-            if left_out > 0 {
-                others(left_out);
+            let mut left_out = sparing.lock();
+            let count = left_out
+                .iter()
+                .position(|(known, _)| *known == kind)
+                .map_or(0, |at| left_out.swap_remove(at).1);
+            drop(left_out);
+            if count > 0 {
+                others(count);
             }
         }));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, u64>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(K, u64)>> {
         self.left_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

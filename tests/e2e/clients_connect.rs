@@ -160,7 +160,7 @@ fn a_frame_may_arrive_in_parts() {
     a.write("recv\n");
     for part in ["b", "|", "5", "|he", "llo"] {
         // There is no event to wait for: nothing is to happen.
-        std::thread::sleep(std::time::Duration::from_millis(1500));
+        std::thread::sleep(std::time::Duration::from_millis(1200));
         relay.send(part);
     }
     a.expect_stdout("b: b'hello'");

@@ -19,7 +19,7 @@ const ADDRESSES_MAX: usize = 65_536;
 const FULL_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a connection is turned away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Excess {
     /// The operator does not want the address.
     Address,
