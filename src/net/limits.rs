@@ -5,9 +5,10 @@
 pub fn raise_descriptor_limit() {
     #[cfg(unix)]
     {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        let limit = getrlimit(Resource::Nofile);
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+        if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+        }
     }
 }
 
@@ -25,13 +26,13 @@ pub fn descriptors_for_connections(listeners: usize, threads: usize) -> usize {
     })
 }
 
-/// How many descriptors this process may have; `None` where there is no limit.
+/// How many descriptors this process may have; `None` where there is no limit, or a sandbox does not let it be read.
 fn descriptor_limit() -> Option<usize> {
     #[cfg(unix)]
     {
-        use rustix::process::{Resource, getrlimit};
-        let limit = getrlimit(Resource::Nofile).current;
-        limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
+        use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+        let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+        (limit != RLIM_INFINITY).then(|| usize::try_from(limit).unwrap_or(usize::MAX))
     }
     #[cfg(not(unix))]
     None

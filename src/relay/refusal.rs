@@ -100,10 +100,16 @@ pub(super) async fn refuse(
 }
 
 /// Tells a client why it is not let in, if it speaks something in which that can be said.
-pub(super) async fn tell(refusal: &Refusal, mut stream: TcpStream, speaks_version_2: bool) {
-    let Some(answer) = refusal.answer(speaks_version_2) else { return };
+pub(super) async fn tell(refusal: &Refusal, stream: TcpStream, speaks_version_2: bool) {
+    if let Some(answer) = refusal.answer(speaks_version_2) {
+        answer_and_close(&answer, stream).await;
+    }
+}
+
+/// Says the only thing that a connection is told, and lets the client read it.
+pub(super) async fn answer_and_close(answer: &[u8], mut stream: TcpStream) {
     let farewell = async {
-        stream.write_all(&answer).await?;
+        stream.write_all(answer).await?;
         stream.shutdown().await?;
         // Closing with unread bytes would reset the connection and take the answer with it.
         discard_until_end(&stream).await

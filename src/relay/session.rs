@@ -1,7 +1,7 @@
 //! One registered connection's life: read batches, write what could not be written at once, leave.
 //!
 //! One task owns the connection and drives the core's session with it. While nothing is in flight it owns no buffer and no timer: batches
-//! are read into a buffer of the worker that happens to run the task, and deadlines are the sweep's business.
+//! are read into a buffer of the worker that happens to run the task, and deadlines are the timer wheel's business.
 
 use std::{
     cell::RefCell,

@@ -20,6 +20,9 @@ use crate::{
 /// How often the relay is asked whether it is there, at most: an exposer that was cut off is to come back within seconds.
 const PING_EVERY: Duration = Duration::from_secs(5);
 
+/// The same at least, whatever a relay asks for.
+const PING_EVERY_MIN: Duration = Duration::from_millis(50);
+
 /// How long a pong may take before the relay counts as gone. Nothing else is sent on this connection, so there is nothing it could
 /// be waiting behind.
 const PONG_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,7 +61,7 @@ impl Control {
         let ownership = Ownership { owner: access.credentials.owner_key(&service.name), if_free };
         let hello = Hello::Expose { name: service.name.clone(), port, ownership };
         let Answered { stream, answer: exposed, decoder } = access.ask::<Exposed>(&hello).await?;
-        let ping_every = PING_EVERY.min(Duration::from_millis(exposed.idle_ms) / 3);
+        let ping_every = PING_EVERY.min(Duration::from_millis(exposed.idle_ms) / 3).max(PING_EVERY_MIN);
         let next_ping = Instant::now() + ping_every;
         Ok(Self { stream, decoder, exposed, ping_every, next_ping, pings: 0, unanswered: None })
     }

@@ -140,6 +140,9 @@ impl Write for Harmless<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
             match c {
+                // An event is one line: nobody else begins another.
+                '\n' => self.0.push_str("\\n"),
+                '\r' => self.0.push_str("\\r"),
                 '\x07' | '\x08' | '\x0c' | '\x1b' | '\x7f' => write!(self.0, "\\x{:02x}", u32::from(c))?,
                 '\u{80}'..='\u{9f}' => write!(self.0, "\\u{{{:x}}}", u32::from(c))?,
                 _ => self.0.push(c),
@@ -216,7 +219,7 @@ mod tests {
         let (time, rest) = started.split_once(' ').unwrap();
         assert_eq!(rest, " INFO started\n");
         assert_eq!((time.len(), &time[10..11], &time[19..20], &time[26..]), (27, "T", ".", "Z"), "{time}");
-        let fields = "name=\"a\\n\\\"b\\\"\" shown=a\n\"b\" bytes=3 port=7 broken=true";
+        let fields = "name=\"a\\n\\\"b\\\"\" shown=a\\n\"b\" bytes=3 port=7 broken=true";
         assert_eq!(of[27..], format!("  WARN of 1\\x1b[2J {fields}\n"));
     }
 

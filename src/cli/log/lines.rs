@@ -13,6 +13,9 @@ use std::{
 /// What may wait: some two thousand lines, a few seconds of a busy relay.
 const WAITING_BYTES_MAX: usize = 256 << 10;
 
+/// How long an output that does not block and takes nothing is left alone.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
+
 /// The thread formats nothing and calls nothing but `write`.
 const STACK_BYTES: usize = 64 << 10;
 
@@ -39,7 +42,7 @@ struct State {
 }
 
 impl Lines {
-    /// A queue whose lines `output` gets. `dropped` is told, after lines could be written again, how many were dropped meanwhile.
+    /// A queue whose lines `output` gets. `dropped` is told, once there is room again, how many were dropped meanwhile.
     ///
     /// # Errors
     /// The system gives no thread.
@@ -91,15 +94,14 @@ impl Shared {
                 state = self.has_lines.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             let lines = std::mem::take(&mut state.waiting);
+            let dropped = std::mem::take(&mut state.dropped);
             state.is_writing = true;
             drop(state);
-            // Whoever closed the output does not want to know.
-            let _ = output.write_all(&lines).and_then(|()| output.flush());
-            let dropped = std::mem::take(&mut self.lock().dropped);
             if dropped > 0 {
-                // There is room again, for the report too.
+                // The lines that waited have made room, for the report too.
                 report(dropped);
             }
+            write_whole(&mut output, &lines);
             state = self.lock();
             state.is_writing = false;
         }
@@ -107,6 +109,21 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes everything, also to an output that does not block: others may have set that for the terminal or pipe that this program shares.
+fn write_whole(output: &mut impl Write, mut lines: &[u8]) {
+    loop {
+        let written = if lines.is_empty() { output.flush().map(|()| 0) } else { output.write(lines) };
+        match written {
+            Ok(0) => return,
+            Ok(n) => lines = &lines[n..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(FULL_PAUSE),
+            // Whoever closed the output does not want to know.
+            Err(_) => return,
+        }
     }
 }
 
@@ -159,10 +176,61 @@ mod tests {
         lines.flush(Duration::from_millis(1));
         go_on.send(()).unwrap();
         assert_eq!(takes.recv().unwrap(), b"first\n");
+        // At once, and not only when what waited is written.
         assert_eq!(reports.recv().unwrap(), 2);
         go_on.send(()).unwrap();
         assert_eq!(takes.recv().unwrap().len(), WAITING_BYTES_MAX);
         lines.flush(Duration::from_secs(60));
         assert!(lines.0.lock().waiting.is_empty());
+    }
+
+    /// An output that does not block, and is full every other time.
+    struct Full(bool, Sender<Vec<u8>>);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = !self.0;
+            if self.0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let n = bytes.len().min(3);
+            self.1.send(bytes[..n].to_vec()).map_err(io::Error::other)?;
+            Ok(n)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_output_that_does_not_block_gets_every_byte() {
+        let (taken, takes) = channel();
+        write_whole(&mut Full(false, taken), b"several pieces\n");
+        assert_eq!(takes.iter().collect::<Vec<_>>().concat(), b"several pieces\n");
+    }
+
+    /// As the log does it: the report is a line of the same queue.
+    #[test]
+    fn a_report_that_goes_the_same_way_counts_every_line() {
+        let (go_on, may_go_on) = channel();
+        let (taken, takes) = channel();
+        let own: Arc<std::sync::OnceLock<Lines>> = Arc::default();
+        let to = Arc::clone(&own);
+        let report = move |dropped| to.get().unwrap().push(format!("dropped {dropped}\n").as_bytes());
+        let lines = Lines::new(Stalling { may_go_on, taken }, report).unwrap();
+        own.set(lines.clone()).unwrap();
+        lines.push(b"first\n");
+        while !lines.0.lock().is_writing {
+            thread::yield_now();
+        }
+        let line = [b'x'; 1024];
+        (0..WAITING_BYTES_MAX / line.len() + 7).for_each(|_| lines.push(&line));
+        for expected in [6, WAITING_BYTES_MAX] {
+            go_on.send(()).unwrap();
+            assert_eq!(takes.recv().unwrap().len(), expected);
+        }
+        go_on.send(()).unwrap();
+        assert_eq!(takes.recv().unwrap(), b"dropped 7\n");
     }
 }

@@ -169,6 +169,18 @@ pub(crate) struct Serve {
 /// The largest `--max-message`: what clients take in one frame.
 const MESSAGE_BYTES_MOST: u64 = 1 << 30;
 
+/// The largest `--read-buffer`, which each worker has: more would be memory that no batch fills.
+const READ_BYTES_MOST: usize = 1 << 30;
+
+/// The most `--workers`: more threads than the largest machines have processors only wait for each other.
+const WORKERS_MOST: usize = 1024;
+
+/// A number that would exhaust the machine is a mistake.
+fn at_most(option: &str, number: usize, most: usize) -> Result<usize, Failure> {
+    let is_possible = number <= most;
+    is_possible.then_some(number).ok_or_else(|| Failure::usage(format!("{option} is to be at most {most}.")))
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum DeliveryArg {
     Raw,
@@ -236,6 +248,7 @@ impl Serve {
             let bytes = usize::try_from(size.0).ok().filter(|bytes| *bytes as u64 >= least);
             bytes.ok_or_else(|| Failure::usage(format!("--{name} is to be at least {least} bytes.")))
         };
+        at_most("--workers", self.workers.map_or(1, NonZeroUsize::get), WORKERS_MOST)?;
         let positive = |name: &str, time: Span| match time.0 {
             Duration::ZERO => Err(Failure::usage(format!("--{name} is to be longer than nothing."))),
             time => Ok(time),
@@ -263,7 +276,8 @@ impl Serve {
             drain_timeout: self.drain_timeout.0,
             backlog: self.backlog,
             // A header and something behind it.
-            read_bytes: at_least("read-buffer", self.read_buffer, 8 << 10)?,
+            read_bytes: at_least("read-buffer", self.read_buffer, 8 << 10)
+                .and_then(|bytes| at_most("--read-buffer", bytes, READ_BYTES_MOST))?,
             spin: self.spin.0,
             open_timeout: positive("open-timeout", self.open_timeout)?,
             public_ports: self.public_ports.clone().map(|range| PublicPorts {

@@ -49,6 +49,8 @@ mod tests {
     fn a_key_is_itself_and_nothing_else() {
         let (key, other) = (Key::random().unwrap(), Key::random().unwrap());
         assert!(key.is(&key.text()) && !key.is(&other.text()));
+        let upper = key.text().to_uppercase();
+        assert!(upper == key.text() || !key.is(&upper), "capital letters are other letters");
         assert!(!key.is("") && !key.is(&key.text()[1..]) && !key.is(&(key.text() + "0")));
         assert!(!format!("{key:?}").contains(&key.text()));
     }

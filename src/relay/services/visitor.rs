@@ -21,7 +21,7 @@ use crate::{
     net::left,
     relay::{
         Action, Identity, Live, Shared,
-        refusal::{Refusal, tell},
+        refusal::{Refusal, answer_and_close, tell},
     },
     wire::{Openable, Opened, PROTOCOL_VERSION, StreamNotice, TextName, encode_control},
 };
@@ -116,8 +116,7 @@ pub(in crate::relay) async fn check(
         Ok(_) => {
             let mut answer = Vec::new();
             encode_control(&mut answer, &Openable { hello: PROTOCOL_VERSION, openable: name.clone() });
-            // Whoever has left does not want to know.
-            let _ = write_now(&visitor.stream, &answer);
+            answer_and_close(&answer, visitor.stream).await;
         }
         Err(refusal) => visitor.refuse(shared, refusal).await,
     }

@@ -107,6 +107,21 @@ mod tests {
         }
     }
 
+    /// The list is here a second time, so that a method which is taken out of the other is missed.
+    #[test]
+    fn every_registered_method_is_one() {
+        let methods = "ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT CONNECT COPY DELETE GET HEAD LABEL LINK LOCK MERGE MKACTIVITY MKCALENDAR \
+            MKCOL MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH PATCH POST PRI PROPFIND PROPPATCH PUT QUERY REBIND REPORT SEARCH TRACE \
+            UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL";
+        for method in methods.split_whitespace() {
+            let request = format!("{method} /?|device_b|5|hello HTTP/1.1");
+            assert_eq!(FirstBytes::recognize(request.as_bytes()), Some(FirstBytes::Http), "{method}");
+            let name = format!("{method}|");
+            assert_eq!(FirstBytes::recognize(name.as_bytes()), Some(FirstBytes::Version1), "{method}");
+        }
+        assert_eq!(methods.split_whitespace().count(), METHODS.len());
+    }
+
     #[test]
     fn a_name_may_be_a_method_or_begin_like_one() {
         for name in [
