@@ -46,7 +46,7 @@ fn silence() {
 
 #[test]
 fn one_byte_now_and_then() {
-    let limit = scaled(2000);
+    let limit = scaled(1000);
     let relay = Relay::with(&["--register-timeout", &option(limit), "--idle-timeout", &option(limit)]);
     beside_bystanders(&relay, || {
         // The deadline is for the whole registration, not for each byte.

@@ -241,7 +241,7 @@ fn the_only_port_that_is_free_among_as_many_as_are_tried_is_found() {
 #[test]
 fn open_timeout_is_how_long_a_visitor_waits_for_the_service() {
     // Both visitors have come before the first one is given up.
-    let timeout = scaled(1500);
+    let timeout = scaled(800);
     let (relay, _) = public_relay(2, &["--open-timeout", &option(timeout)]);
     let mut control = say(&relay, &json!({"hello": 2, "expose": "web", "port": 0}));
     let port = control.control()["port"].as_u64().unwrap() as u16;
