@@ -606,6 +606,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_kept_while_a_message_is_sent_is_bounded_however_small_it_is() {
         for (part, is_kept) in [("a|0|", true), (r#"|12|{"wanted":1}"#, true), (r#"|10|{"pong":2}"#, false)] {
+            let (done, is_done) = std::sync::mpsc::channel::<()>();
             let (registration, relay) = fake(FRAME_BYTES_MAX, move |mut stream| {
                 let many = part.repeat(16 << 10);
                 // The client may stop reading.
@@ -615,15 +616,18 @@ mod tests {
                         break;
                     }
                 }
+                let _ = is_done.recv();
             });
             let mut link = open(&registration).await;
             let payload = vec![0; 64 << 20];
-            assert!(link.send(b"b", &payload).await.is_err(), "it is not taken");
+            let sent = timeout(Duration::from_secs(2), link.send(b"b", &payload)).await;
+            assert!(sent.is_err(), "it is not taken");
             let kept = link.arrived.len();
             // One more read may bring as many as fit in it.
             let most = ARRIVED_BYTES_MAX / EVENT_BYTES + (64 << 10) / part.len() + 1;
             assert!(kept <= most, "{part}: {kept}");
             assert_eq!(kept > 0, is_kept, "{part}: {kept}");
+            drop(done);
             relay.join().unwrap();
         }
     }
