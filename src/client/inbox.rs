@@ -210,13 +210,7 @@ impl Inbox {
             }
             Event::Control(FromRelay::Pong(number)) => state.pongs = state.pongs.max(number),
             event => {
-                // Even an empty message takes room.
-                state.bytes += 64
-                    + match &event {
-                        Event::Message(frame) => frame.sender.len() + frame.payload.len(),
-                        Event::Control(FromRelay::Error(error)) => error.message.len(),
-                        Event::Control(_) | Event::Bytes(_) => 0,
-                    };
+                state.bytes += event.kept_bytes();
                 state.events.push_back(event);
             }
         }

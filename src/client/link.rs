@@ -29,6 +29,9 @@ const FRAME_BYTES_MAX: u64 = 1 << 30;
 /// What is remembered while a long message is being sent; beyond it reading waits, as TCP does.
 const ARRIVED_BYTES_MAX: usize = 8 << 20;
 
+/// What an event takes beside its contents: itself, and what the allocator adds to its two allocations.
+const EVENT_BYTES: usize = size_of::<Event>() + 2 * 32;
+
 /// Bytes of messages between two pings that a session sends on its own. Their pongs show, while a slow recipient holds the messages back,
 /// that the relay is alive; this often they cost nothing.
 const BYTES_PER_PING: usize = 256 << 10;
@@ -76,6 +79,20 @@ pub enum Event {
 }
 
 impl Event {
+    /// How much memory it takes while it is kept. Even an empty message takes room.
+    pub(super) fn kept_bytes(&self) -> usize {
+        EVENT_BYTES
+            + match self {
+                Self::Bytes(bytes) => bytes.len(),
+                Self::Message(frame) => frame.sender.len() + frame.payload.len(),
+                Self::Control(FromRelay::Error(error)) => error.message.len(),
+                Self::Control(FromRelay::Undeliverable(notice)) => {
+                    notice.dest.as_ref().or(notice.dest_hex.as_ref()).map_or(0, String::len)
+                }
+                Self::Control(_) => 0,
+            }
+    }
+
     /// Whether the relay says that nobody has the name.
     pub fn is_undelivered(&self, dest: &[u8]) -> bool {
         let Self::Control(FromRelay::Undeliverable(notice)) = self else { return false };
@@ -91,6 +108,7 @@ pub struct Link {
     name: TextName,
     decoder: Decoder,
     arrived: VecDeque<Event>,
+    /// What `arrived` takes, and what was received of frames that are not whole.
     arrived_bytes: usize,
     max_message: u64,
     liveness: Liveness,
@@ -222,6 +240,24 @@ impl Link {
     /// # Errors
     /// The link has ended.
     pub async fn send(&mut self, dest: &[u8], payload: &[u8]) -> Result<(), LinkError> {
+        self.push_message(dest, payload);
+        self.flush().await
+    }
+
+    /// Has a message sent while the link is read, without waiting for it. It is dropped while anything else waits to be written or, in a
+    /// session, the relay has not passed on what was sent before, so that no slow recipient can hold back more than one. Whether it will be sent.
+    pub fn offer(&mut self, dest: &[u8], payload: &[u8]) -> bool {
+        if !self.unsent.is_empty() || self.liveness.is_asked() {
+            return false;
+        }
+        self.push_message(dest, payload);
+        if self.mode == Mode::Session && !self.liveness.is_asked() {
+            self.push_ping();
+        }
+        true
+    }
+
+    fn push_message(&mut self, dest: &[u8], payload: &[u8]) {
         self.unsent.reserve(payload.len() + dest.len() + 64);
         encode_header(&mut self.unsent, dest, payload.len() as u64);
         self.unsent.extend_from_slice(payload);
@@ -230,7 +266,6 @@ impl Link {
         if self.mode == Mode::Session && self.bytes_since_ping >= BYTES_PER_PING {
             self.push_ping();
         }
-        self.flush().await
     }
 
     /// Asks for a pong, which comes after everything sent so far was routed, and gives its number.
@@ -385,13 +420,17 @@ impl Link {
         self.liveness.received(n, Instant::now());
         self.arrived_bytes += n;
         match self.mode {
-            Mode::Raw => self.arrived.push_back(Event::Bytes(bytes)),
+            Mode::Raw => self.keep_arrived(Event::Bytes(bytes)),
             Mode::Session => self.decode()?,
             Mode::Framed => {
                 self.decode().map_err(|_| self.not_frames())?;
                 let is_unfinished = self.decoder.unfinished_header().is_some();
                 self.unfinished = is_unfinished.then(|| self.unfinished.unwrap_or_else(Instant::now));
             }
+        }
+        if self.arrived.is_empty() && !self.decoder.is_inside_frame() {
+            // Nothing of it was kept.
+            self.arrived_bytes = 0;
         }
         Ok(n)
     }
@@ -407,15 +446,25 @@ impl Link {
     fn decode(&mut self) -> Result<(), LinkError> {
         while let Some(frame) = self.decoder.next_frame()? {
             if !frame.sender.is_empty() {
-                self.arrived.push_back(Event::Message(frame));
+                self.keep_arrived(Event::Message(frame));
             } else if let Ok(Some(control)) = FromRelay::parse(&frame.payload) {
-                if let FromRelay::Pong(number) = control {
-                    self.liveness.pong(number, Instant::now());
+                // A pong that answers nothing is of no use to anybody.
+                let is_news = match control {
+                    FromRelay::Pong(number) => self.liveness.pong(number, Instant::now()),
+                    _ => true,
+                };
+                if is_news {
+                    self.keep_arrived(Event::Control(control));
                 }
-                self.arrived.push_back(Event::Control(control));
             }
         }
         Ok(())
+    }
+
+    /// Its contents were counted when they were received.
+    fn keep_arrived(&mut self, event: Event) {
+        self.arrived_bytes += EVENT_BYTES;
+        self.arrived.push_back(event);
     }
 
     /// Reads once, into the decoder or, in raw mode, for the caller.
@@ -426,6 +475,8 @@ impl Link {
             Ok(0) => Ok(None),
             Ok(n) => {
                 buffer.truncate(n);
+                // In raw mode it is kept as it is.
+                buffer.shrink_to_fit();
                 if self.mode != Mode::Raw {
                     self.decoder.feed(&buffer);
                 }
@@ -439,6 +490,8 @@ impl Link {
 
     fn take_arrived(&mut self) -> Option<Event> {
         let event = self.arrived.pop_front()?;
+        // Headers were counted, too, and are forgotten with the last event.
+        self.arrived_bytes = self.arrived_bytes.saturating_sub(event.kept_bytes());
         if self.arrived.is_empty() {
             self.arrived_bytes = 0;
         }
@@ -506,7 +559,7 @@ mod tests {
             (u64::MAX, FRAME_BYTES_MAX + 1, false),
         ] {
             let (registration, relay) = fake(max_message, move |mut stream| {
-                let json = r#"{"pong":0}"#;
+                let json = r#"{"wanted":0}"#;
                 // What is taken is not sent: another frame shows that the first is waited for, since it does not come.
                 stream.write_all(format!("|{}|{json}b|{announced}|", json.len()).as_bytes()).unwrap();
                 drain(stream);
@@ -514,7 +567,7 @@ mod tests {
             if is_taken {
                 let mut link = open(&registration).await;
                 assert_eq!(link.max_message(), max_message.min(FRAME_BYTES_MAX));
-                assert_eq!(link.next().await.unwrap(), Event::Control(FromRelay::Pong(0)));
+                assert_eq!(link.next().await.unwrap(), Event::Control(FromRelay::Wanted(0)));
                 assert!(timeout(Duration::from_millis(50), link.next()).await.is_err(), "{announced}");
             } else {
                 // It may come together with the answer to the hello.
@@ -548,6 +601,63 @@ mod tests {
         assert!(matches!(sent, Ok(Err(LinkError::HeldBack))), "{sent:?}");
         drop(link);
         relay.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_while_a_message_is_sent_is_bounded_however_small_it_is() {
+        for (part, is_kept) in [("a|0|", true), (r#"|12|{"wanted":1}"#, true), (r#"|10|{"pong":2}"#, false)] {
+            let (done, is_done) = std::sync::mpsc::channel::<()>();
+            let (registration, relay) = fake(FRAME_BYTES_MAX, move |mut stream| {
+                let many = part.repeat(16 << 10);
+                // The client may stop reading.
+                stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+                for _ in 0..(ARRIVED_BYTES_MAX / 4 / many.len()) {
+                    if stream.write_all(many.as_bytes()).is_err() {
+                        break;
+                    }
+                }
+                let _ = is_done.recv();
+            });
+            let mut link = open(&registration).await;
+            let payload = vec![0; 64 << 20];
+            let sent = timeout(Duration::from_secs(2), link.send(b"b", &payload)).await;
+            assert!(sent.is_err(), "it is not taken");
+            let kept = link.arrived.len();
+            // One more read may bring as many as fit in it.
+            let most = ARRIVED_BYTES_MAX / EVENT_BYTES + (64 << 10) / part.len() + 1;
+            assert!(kept <= most, "{part}: {kept}");
+            assert_eq!(kept > 0, is_kept, "{part}: {kept}");
+            drop(done);
+            relay.join().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_offered_waits_for_nobody_and_is_dropped_while_the_last_is_not_passed_on() {
+        let (registration, relay) = fake(1000, |mut stream| {
+            let ping = encoded_control(1, "ping");
+            let mut taken = vec![0; 5 + ping.len()];
+            stream.read_exact(&mut taken).unwrap();
+            assert_eq!(taken, [&b"b|1|1"[..], &ping].concat());
+            stream.write_all(&encoded_control(1, "pong")).unwrap();
+            let mut taken = vec![0; 5 + ping.len()];
+            stream.read_exact(&mut taken).unwrap();
+            assert_eq!(taken, [&b"b|1|3"[..], &encoded_control(2, "ping")].concat());
+            drain(stream);
+        });
+        let mut link = open(&registration).await;
+        assert!(link.offer(b"b", b"1"));
+        assert!(!link.offer(b"b", b"2"));
+        assert_eq!(link.next().await.unwrap(), Event::Control(FromRelay::Pong(1)));
+        assert!(link.offer(b"b", b"3"));
+        assert!(timeout(Duration::from_millis(50), link.next()).await.is_err());
+        drop(link);
+        relay.join().unwrap();
+    }
+
+    fn encoded_control(number: u64, verb: &str) -> Vec<u8> {
+        let json = format!(r#"{{"{verb}":{number}}}"#);
+        format!("|{}|{json}", json.len()).into_bytes()
     }
 
     #[tokio::test]

@@ -90,12 +90,14 @@ impl Liveness {
         self.pings
     }
 
-    /// A pong came.
-    pub(super) fn pong(&mut self, number: u64, now: Instant) {
-        if self.pongs < number {
+    /// A pong came. Whether it says anything new: one with a number that no ping had yet answers nothing.
+    pub(super) fn pong(&mut self, number: u64, now: Instant) -> bool {
+        let is_news = self.pongs < number && number <= self.pings;
+        if is_news {
             self.pongs = number;
             self.moved(now);
         }
+        is_news
     }
 
     /// Whether a ping waits for its answer.
@@ -189,6 +191,26 @@ mod tests {
         assert_eq!(gone(&life, start), Some(19));
         life.pong(number, start + SECOND * 18);
         assert_eq!(gone(&life, start), None);
+    }
+
+    #[test]
+    fn a_pong_with_a_number_that_no_ping_had_answers_nothing() {
+        let start = Instant::now();
+        let mut life = Liveness::new(start);
+        assert!(!life.pong(1, start), "nothing was asked");
+        life.ping(start);
+        let number = life.ping(start);
+        for above in [number + 1, u64::MAX] {
+            assert!(!life.pong(above, start));
+            assert_eq!(gone(&life, start), Some(10), "{above}");
+        }
+        assert!(life.pong(number - 1, start));
+        assert_eq!(gone(&life, start), Some(10), "one more is to come");
+        assert!(life.pong(number, start));
+        assert_eq!(gone(&life, start), None);
+        assert!(!life.pong(number, start), "it was known");
+        life.ping(start + SECOND * 20);
+        assert_eq!(gone(&life, start), Some(30), "later pings are asked all the same");
     }
 
     #[test]

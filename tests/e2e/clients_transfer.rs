@@ -1,6 +1,6 @@
 //! Transfers: both ends know where they begin and end, and neither waits for the other for ever or takes a part for the whole.
 
-use std::{fs, process::Stdio, thread, time::Duration};
+use std::{fs, io::Write, process::Stdio, thread, time::Duration};
 
 use predicates::prelude::*;
 
@@ -269,6 +269,23 @@ fn one_transfer_at_a_time() {
     send(&server, &["to", "--transfer"]).write_stdin("other").assert().code(1).stderr(busy);
     // Nor does a message of somebody else get in between.
     send(&server, &["to"]).write_stdin("stranger").assert().success();
+    from.close_stdin();
+    from.expect_exit(0);
+    to.expect_exit(0);
+    assert!(to.stdout_bytes() == pattern(1000));
+}
+
+#[test]
+fn whoever_asks_a_busy_receiver_and_reads_no_answer_does_not_hold_it_up() {
+    let server = Relay::with(&["--write-timeout", "60s"]);
+    let (mut from, mut to) = begun(&server, 1000);
+    let mut stranger = server.client("stranger");
+    stranger.0.set_write_timeout(Some(*crate::harness::DEADLINE)).unwrap();
+    let asked = b"to|17|\0relay-transfer\0b".repeat(10_000);
+    // The answers to all would fill every buffer on their way.
+    for _ in 0..120 {
+        stranger.0.write_all(&asked).unwrap();
+    }
     from.close_stdin();
     from.expect_exit(0);
     to.expect_exit(0);

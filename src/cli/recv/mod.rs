@@ -107,9 +107,27 @@ struct Received {
     messages: u64,
     /// The one transfer.
     incoming: Incoming,
-    /// When a transfer that nobody waits for was refused, if ever.
-    refused: Option<Instant>,
+    refusals: Refusals,
+    /// The person knows that a transfer was refused.
+    has_told: bool,
     output: Output,
+}
+
+/// The answers to senders of transfers that nobody waits for. They must not hold up what is waited for.
+#[derive(Debug, Default)]
+struct Refusals {
+    /// When the last was given, if ever.
+    last: Option<Instant>,
+}
+
+impl Refusals {
+    /// Answers, if that is due and the link is free.
+    fn answer(&mut self, link: &mut Link, to: &[u8], refusal: Refusal) {
+        let is_due = self.last.is_none_or(|last| last.elapsed() >= REFUSAL_INTERVAL);
+        if is_due && link.offer(to, &Part::Refused(refusal).payload()) {
+            self.last = Some(Instant::now());
+        }
+    }
 }
 
 impl Recv {
@@ -124,7 +142,8 @@ impl Recv {
             let output = output.map_err(|error| cannot_write(path, &error))?;
             // The bar and the data would write over each other on one terminal.
             let incoming = Incoming::new(self.output.is_some() || !stdout().is_terminal());
-            let mut received = Received { messages: 0, incoming, refused: None, output };
+            let mut received =
+                Received { messages: 0, incoming, refusals: Refusals::default(), has_told: false, output };
             let mut stop = std::pin::pin!(stop);
             let mut is_stopped = false;
             let result = tokio::select! {
@@ -266,7 +285,8 @@ impl Recv {
             }
             if self.transfer {
                 *quiet = self.quiet_deadline();
-                match received.incoming.take(frame, &mut link, &received.output).await {
+                let Received { incoming, refusals, output, .. } = &mut *received;
+                match incoming.take(frame, &mut link, refusals, output).await {
                     Ok(Step::More) => {}
                     Ok(Step::All) => return self.finish_transfer(link, received).await,
                     Err(error) => return error.into(),
@@ -299,20 +319,15 @@ impl Recv {
     /// Says that here are no transfers received: to the sender, and to the person. Whoever waits for a certain number of messages does not
     /// wait for what will not come.
     async fn refuse(&self, link: &mut Link, frame: &Frame, received: &mut Received) -> Result<(), Failure> {
-        let refusal = Part::Refused(Refusal::NotWanted);
         let sender = Escaped(&frame.sender);
         if self.count.is_some() {
-            last_word(link, &frame.sender, refusal).await;
+            last_word(link, &frame.sender, Part::Refused(Refusal::NotWanted)).await;
             return Err(Failure::new(format!("{sender} sends a transfer; receive it with --transfer.")));
         }
-        if received.refused.is_none_or(|refused| refused.elapsed() >= REFUSAL_INTERVAL) {
-            if received.refused.is_none() {
-                tell(&format!("{sender} wanted to send a transfer; that is received with --transfer."));
-            }
-            received.refused = Some(Instant::now());
-            // If the link is lost, reading tells.
-            let _ = link.send(&frame.sender, &refusal.payload()).await;
+        if !std::mem::replace(&mut received.has_told, true) {
+            tell(&format!("{sender} wanted to send a transfer; that is received with --transfer."));
         }
+        received.refusals.answer(link, &frame.sender, Refusal::NotWanted);
         Ok(())
     }
 

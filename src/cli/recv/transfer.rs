@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Output, Stop, last_word};
+use super::{Output, Refusals, Stop, last_word};
 use crate::{
     cli::{Failure, progress::Progress},
     client::{Event, Link, LinkError, Part, Refusal},
@@ -168,11 +168,12 @@ impl Incoming {
         }
     }
 
-    /// Takes one message.
+    /// Takes one message. Whoever has no part in the transfer gets one of the `refusals`.
     pub(super) async fn take(
         &mut self,
         frame: &Frame,
         link: &mut Link,
+        refusals: &mut Refusals,
         output: &Output,
     ) -> Result<Step, Broken> {
         let part = Part::parse(&frame.payload);
@@ -201,7 +202,7 @@ impl Incoming {
                     link.send(&frame.sender, &Part::Ready.payload()).await?;
                 }
                 // The rest of a transfer to somebody who had the name before.
-                Some(_) => link.send(&frame.sender, &Part::Refused(Refusal::Broken).payload()).await?,
+                Some(_) => refusals.answer(link, &frame.sender, Refusal::Broken),
             },
             State::Running { sender, bytes, probe_at } if *sender == frame.sender => {
                 *probe_at = Instant::now() + PROBE_INTERVAL;
@@ -236,7 +237,7 @@ impl Incoming {
             // One at a time.
             State::Running { .. } | State::Single { .. } | State::Complete { .. } => {
                 if matches!(part, Some(Part::Begin(_))) {
-                    link.send(&frame.sender, &Part::Refused(Refusal::Busy).payload()).await?;
+                    refusals.answer(link, &frame.sender, Refusal::Busy);
                 }
             }
         }
