@@ -2,14 +2,14 @@
 
 use std::io;
 
-use serde::Serialize;
 use tokio::net::TcpStream;
 
 use super::LinkError;
 use crate::{
     net::{read_some, write_all},
     wire::{
-        Answer, Challenge, Decoder, FromRelay, OwnerKey, Secret, TextName, encode_control, parse_message,
+        Answer, Challenge, Decoder, FromRelay, Hello, OwnerKey, Secret, TextName, encode_control,
+        parse_message,
     },
 };
 
@@ -36,7 +36,7 @@ impl Credentials {
 /// The relay's refusal ([`LinkError::Refused`]), or the end of the connection.
 pub async fn greet(
     stream: &TcpStream,
-    hello: &impl Serialize,
+    hello: &Hello,
     credentials: &Credentials,
     decoder: &mut Decoder,
 ) -> Result<Vec<u8>, LinkError> {

@@ -101,10 +101,10 @@ impl<K: Timed> Wheel<K> {
 
     /// Moves on to `now`, and takes out every client that is due.
     pub fn advance(&mut self, now: Tick, due: &mut Vec<K>) {
-        let ticks = now.since(self.now);
-        for n in 1..=ticks.min(SLOTS as u32) {
-            // After a pause longer than a turn of the wheel every slot is visited once.
-            let slot = slot(now.after(n.wrapping_sub(ticks.min(SLOTS as u32))));
+        // After a pause longer than a turn of the wheel every slot is visited once.
+        let ticks = now.since(self.now).min(SLOTS as u32);
+        for n in 0..ticks {
+            let slot = slot(self.now.after(n + 1));
             let mut at = 0;
             while let Some(client) = self.slots[slot].get(at) {
                 if Tick::from(client.timer().at.load(SeqCst)).is_after(now) {
